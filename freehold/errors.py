@@ -1,0 +1,116 @@
+"""Errors by audience (STYLE, house rule 6): `ApiError` speaks to callers, `ToolError` to the model, everything else to operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """A refusal with a status and an error type of the API (BEHAVIOUR 1.3). The message is shown to the caller."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "api_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Mapping[str, object] | None = None,
+        should_retry: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.should_retry = should_retry
+        self.retry_after = retry_after
+
+
+class InvalidRequest(ApiError):
+    status = 400
+    type = "invalid_request_error"
+
+
+class AuthenticationFailed(ApiError):
+    status = 401
+    type = "authentication_error"
+
+
+class PermissionDenied(ApiError):
+    status = 403
+    type = "permission_error"
+
+
+class NotFound(ApiError):
+    status = 404
+    type = "not_found_error"
+
+
+class Conflict(ApiError):
+    """409. SDKs repeat a 409 twice unless told otherwise, so a permanent one says `should_retry=False`."""
+
+    status = 409
+    type = "conflict_error"
+
+
+class RequestTooLarge(ApiError):
+    status = 413
+    type = "request_too_large"
+
+
+class Unavailable(ApiError):
+    """503: the store would not take the write in time, or the server is shutting down. A repeat can help."""
+
+    status = 503
+    type = "api_error"
+
+
+class NotYetSupported(InvalidRequest):
+    """A documented feature of the API that this server refuses by name (docs/divergences.md lists each)."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"`{feature}` is not supported by this server yet.")
+        self.feature = feature
+
+
+class ToolError(Exception):
+    """A failed tool call. The text becomes an error result that the model reads; the session goes on."""
+
+
+class SandboxLost(ToolError):
+    """The sandbox stopped answering. A fresh one may be started; calls it had begun have an unknown outcome."""
+
+
+class ModelError(Exception):
+    """A model request that failed. `kind` is a `session.error` type without its `_error` suffix (BEHAVIOUR 9)."""
+
+    def __init__(self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class ModelStopped(Exception):
+    """The model stream was closed from this side, by an interrupt, a deadline or a shutdown."""
+
+
+class StaleRead(Exception):
+    """A condition of a transaction did not hold: what it was decided on has changed. Read again and decide again.
+
+    `failed` names the conditions that did not hold, in the words of `ports.Condition.reason`.
+    """
+
+    def __init__(self, failed: Sequence[str] = ()) -> None:
+        super().__init__(", ".join(failed) or "transaction conflict")
+        self.failed = tuple(failed)
+
+
+class AmbiguousWrite(Exception):
+    """The store did not answer: the transaction may have been applied, may land later, or never."""
+
+
+class ItemTooLarge(Exception):
+    """A transaction breaks a limit of the store (item, transaction or count). Always a defect of the writer."""

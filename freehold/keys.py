@@ -1,0 +1,96 @@
+"""The one place that builds storage keys. Every key begins with its workspace, so no read can leave it.
+
+The partitions of one workspace `W`:
+
+    W/agents · W/environments · W/sessions   one index row per object, sort key = id (ids sort by creation)
+    W/agent/{id}        head, version/{n}
+    W/environment/{id}  head
+    W/name/{kind}/{name}                     a claim row for a unique name
+    W/session/{id}      doc (what rarely changes), state (counters of the log), thread/{id}/head, thread/{id}/claim
+    W/feed/{thread}     one item per commit; sort key = first sequence and version, both zero-padded
+
+The single exception is `api_key`: a key is looked up before its workspace is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SEQ = 12
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Partition and sort key of one item."""
+
+    pk: str
+    sk: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Names a session inside its workspace."""
+
+    workspace_id: str
+    session_id: str
+
+    @property
+    def partition(self) -> str:
+        return f"{self.workspace_id}/session/{self.session_id}"
+
+    def doc(self) -> Key:
+        return Key(self.partition, "doc")
+
+    def state(self) -> Key:
+        return Key(self.partition, "state")
+
+    def head(self, thread_id: str) -> Key:
+        return Key(self.partition, f"thread/{thread_id}/head")
+
+    def claim(self, thread_id: str) -> Key:
+        return Key(self.partition, f"thread/{thread_id}/claim")
+
+    def feed(self, thread_id: str) -> str:
+        return feed(self.workspace_id, thread_id)
+
+    def index(self) -> Key:
+        return Key(f"{self.workspace_id}/sessions", self.session_id)
+
+
+def feed(workspace_id: str, thread_id: str) -> str:
+    """The partition of a thread's log."""
+    return f"{workspace_id}/feed/{thread_id}"
+
+
+def entry(first_seq: int, version: int) -> str:
+    """Sort key of a commit. A commit without events shares its first sequence with the next one; the version tells them apart."""
+    return f"{first_seq:0{_SEQ}d}/{version:0{_SEQ}d}"
+
+
+def collection(workspace_id: str, kind: str) -> str:
+    """The partition of index rows of all `kind` (plural) in a workspace."""
+    return f"{workspace_id}/{kind}"
+
+
+def agent(workspace_id: str, agent_id: str) -> Key:
+    return Key(f"{workspace_id}/agent/{agent_id}", "head")
+
+
+def agent_version(workspace_id: str, agent_id: str, version: int) -> Key:
+    return Key(f"{workspace_id}/agent/{agent_id}", f"version/{version:0{_SEQ}d}")
+
+
+def environment(workspace_id: str, environment_id: str) -> Key:
+    return Key(f"{workspace_id}/environment/{environment_id}", "head")
+
+
+def name(workspace_id: str, kind: str, value: str) -> Key:
+    return Key(f"{workspace_id}/name/{kind}/{value}", "claim")
+
+
+def api_key(digest: str) -> Key:
+    return Key(f"_keys/{digest}", "key")
+
+
+def workspace(name_: str) -> Key:
+    return Key(f"_workspaces/{name_}", "workspace")
