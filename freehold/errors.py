@@ -85,7 +85,9 @@ class SandboxLost(ToolError):
 class ModelError(Exception):
     """A model request that failed. `kind` is a `session.error` type without its `_error` suffix (BEHAVIOUR 9)."""
 
-    def __init__(self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
+    def __init__(
+        self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message

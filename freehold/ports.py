@@ -71,7 +71,14 @@ class Records(Protocol):
         """The items in the order asked, None where absent; consistent each, not one snapshot. At most 100 keys."""
 
     def query(
-        self, pk: str, *, after: str = "", before: str = "", prefix: str = "", limit: int = 1000, reverse: bool = False
+        self,
+        pk: str,
+        *,
+        after: str = "",
+        before: str = "",
+        prefix: str = "",
+        limit: int = 1000,
+        reverse: bool = False,
     ) -> Page:
         """Items of a partition with `after < sk < before` (empty = open) that start with `prefix`; reverse = newest first."""
 
@@ -264,7 +271,9 @@ class Feed(Protocol):
     def preview(self, topic: str, frame: JsonObject) -> None:
         """Best effort: hands an `event_start` or `event_delta` to whoever previews this topic now."""
 
-    def follow_previews(self, topic: str, deliver: Callable[[JsonObject], None]) -> Subscription: ...
+    def follow_previews(
+        self, topic: str, deliver: Callable[[JsonObject], None]
+    ) -> Subscription: ...
 
     def previewed(self, topic: str) -> bool:
         """Whether anybody follows previews of this topic."""

@@ -23,7 +23,9 @@ class ToolCall:
     @property
     def digest(self) -> str:
         """SHA-256 of name and input. The same event id with another digest is another call, and a defect."""
-        body = json.dumps([self.name, self.input], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        body = json.dumps(
+            [self.name, self.input], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
         return hashlib.sha256(body.encode()).hexdigest()
 
 
