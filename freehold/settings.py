@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HTTP_URL = TypeAdapter(AnyHttpUrl)
+
+
+def _sendable(key: SecretStr) -> SecretStr:
+    """A key travels in a header; one that cannot would fail each request, and not say why."""
+    text = key.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return key
+
+
+def _http_url(url: str) -> str:
+    try:
+        _HTTP_URL.validate_python(url)
+    except ValidationError:
+        raise ValueError("must be an http:// or https:// URL") from None
+    return url.rstrip("/")
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class Settings(BaseModel):
     """Built by `from_environment`, passed inside `App`, never read from the environment again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     data_dir: Path = Path(".freehold")
-    host: str = "127.0.0.1"
-    port: int = 8700
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8700, ge=0, le=65535)
+    """0 = any free port; the start line says which."""
     model: Literal["anthropic", "scripted"] = "scripted"
     sandbox: Literal["auto", "bubblewrap", "container", "none"] = "auto"
-    api_key: SecretStr | None = None
+    api_key: HeaderSecret | None = None
     """`FREEHOLD_API_KEY`: accepted as a key of the default workspace."""
-    anthropic_api_key: SecretStr | None = None
-    anthropic_base_url: str | None = None
+    anthropic_api_key: HeaderSecret | None = None
+    anthropic_base_url: Annotated[str, AfterValidator(_http_url)] | None = None
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
-    """SQLite's durability. NORMAL may lose the last commits at a power cut; only benchmarks use it."""
+    """SQLite's durability. NORMAL may lose commits at a power cut; only benchmarks use it."""
 
     max_body_bytes: int = 32 * 1024 * 1024
     lease_seconds: float = 45.0
-    """A claim not renewed for this long may be taken over. Must exceed twice `renew_seconds` (test_settings)."""
+    """A claim not renewed for this long may be taken over. More than twice `renew_seconds`."""
     renew_seconds: float = 15.0
     leg_turns: int = 400
-    """Turns of one execution before a successor takes over: four transitions a turn, 25,000 events an execution."""
+    """Turns of one execution before a successor takes over. A turn has four transitions, and
+    Step Functions ends an execution at 25,000 events."""
     max_model_retries: int = 5
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 60.0
@@ -39,9 +74,18 @@ class Settings(BaseModel):
     write_attempts: int = 20
     ping_seconds: float = 10.0
 
+    @model_validator(mode="after")
+    def _one_missed_renewal_loses_no_claim(self) -> Self:
+        if self.lease_seconds <= 2 * self.renew_seconds:
+            raise ValueError("lease_seconds must exceed twice renew_seconds")
+        return self
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **given: object) -> Settings:
-        """Settings from the environment; `given` (command-line options that were set) wins. Raises ValidationError."""
+        """Settings from the environment; `given`, the options of the command line, wins unless None.
+
+        Raises ValidationError, which `explain` puts in words.
+        """
         key = environment.get("ANTHROPIC_API_KEY") or None
         found: dict[str, object] = {
             "anthropic_api_key": key,
@@ -50,3 +94,27 @@ class Settings(BaseModel):
             "model": "anthropic" if key else "scripted",
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
+
+
+_VARIABLES = {
+    "api_key": "FREEHOLD_API_KEY",
+    "anthropic_api_key": "ANTHROPIC_API_KEY",
+    "anthropic_base_url": "ANTHROPIC_BASE_URL",
+}
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong on one line, in the words of the command line.
+
+    The values are left out: one of them may be a secret.
+    """
+    return "; ".join(
+        f"{_spelling(str(found['loc'][0]))}: {found['msg'].removeprefix('Value error, ')}"
+        if found["loc"]
+        else found["msg"].removeprefix("Value error, ")
+        for found in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _spelling(field: str) -> str:
+    return _VARIABLES.get(field) or "--" + field.replace("_", "-")

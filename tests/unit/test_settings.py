@@ -1,0 +1,71 @@
+"""Settings: what the environment and the command line may say, and how a mistake is told."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from freehold.settings import Settings, explain
+
+
+def test_a_claim_outlives_two_renewals():
+    defaults = Settings()
+    assert defaults.lease_seconds > 2 * defaults.renew_seconds
+    with pytest.raises(ValidationError, match="twice renew_seconds"):
+        Settings(lease_seconds=30, renew_seconds=15)
+
+
+def test_without_a_key_the_scripted_model_answers():
+    assert Settings.from_environment({}).model == "scripted"
+    assert Settings.from_environment({"ANTHROPIC_API_KEY": ""}).model == "scripted"
+
+
+def test_with_a_key_claude_answers():
+    found = Settings.from_environment({"ANTHROPIC_API_KEY": "sk-ant-1"})
+    assert found.model == "anthropic"
+    assert found.anthropic_api_key is not None
+    assert found.anthropic_api_key.get_secret_value() == "sk-ant-1"
+
+
+def test_an_option_wins_over_the_environment_and_an_absent_one_does_not():
+    environment = {"ANTHROPIC_API_KEY": "sk-ant-1"}
+    assert Settings.from_environment(environment, model="scripted").model == "scripted"
+    assert Settings.from_environment(environment, model=None).model == "anthropic"
+
+
+def test_a_base_url_loses_its_trailing_slash():
+    found = Settings.from_environment({"ANTHROPIC_BASE_URL": "https://models.example/api/"})
+    assert found.anthropic_base_url == "https://models.example/api"
+
+
+@pytest.mark.parametrize(
+    ("environment", "given", "line"),
+    [
+        ({}, {"port": 70000}, "--port: Input should be less than or equal to 65535"),
+        ({}, {"host": ""}, "--host: String should have at least 1 character"),
+        ({"ANTHROPIC_BASE_URL": "models.example"}, {}, "ANTHROPIC_BASE_URL: must be an http://"),
+        ({"FREEHOLD_API_KEY": "två ord"}, {}, "FREEHOLD_API_KEY: must be printable ASCII"),
+        ({"ANTHROPIC_API_KEY": "one\ntwo"}, {}, "ANTHROPIC_API_KEY: must be printable ASCII"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option(environment, given, line):
+    with pytest.raises(ValidationError) as caught:
+        Settings.from_environment(environment, **given)
+    assert explain(caught.value).startswith(line)
+    assert "\n" not in explain(caught.value)
+
+
+def test_a_mistake_never_repeats_a_secret():
+    with pytest.raises(ValidationError) as caught:
+        Settings.from_environment(
+            {"ANTHROPIC_API_KEY": "sk-ant-\u00e9-hidden", "FREEHOLD_API_KEY": "a hidden key"}
+        )
+    assert "hidden" not in explain(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_settings_printed_show_no_secret():
+    found = Settings.from_environment(
+        {"ANTHROPIC_API_KEY": "sk-hidden", "FREEHOLD_API_KEY": "hidden"}
+    )
+    assert "hidden" not in f"{found!r} {found}"
