@@ -57,6 +57,17 @@ class SessionKey:
         return Key(f"{self.workspace_id}/sessions", self.session_id)
 
 
+def parse_session(partition: str) -> SessionKey:
+    """The inverse of `SessionKey.partition`."""
+    workspace_id, _, session_id = partition.split("/")
+    return SessionKey(workspace_id, session_id)
+
+
+def parse_head(key: Key) -> tuple[SessionKey, str]:
+    """The session and thread of a head's key."""
+    return parse_session(key.pk), key.sk.split("/")[1]
+
+
 def feed(workspace_id: str, thread_id: str) -> str:
     """The partition of a thread's log."""
     return f"{workspace_id}/feed/{thread_id}"

@@ -1,0 +1,208 @@
+"""What a client's request does to a session: events, updates, archive, delete. Each composes one transaction or raises.
+
+The whole request is refused when one event is refused. Interrupts and answers are judged before messages, so that a
+request may unpark a session and speak to it (WIRE_FACTS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from freehold.domain import lifecycle
+from freehold.domain.draft import Draft
+from freehold.domain.session import Head, SessionState, Use
+from freehold.errors import InvalidRequest
+from freehold.keys import Key
+from freehold.ports import Condition, Write
+from freehold.wire.events import (
+    Event,
+    SessionDeletedEvent,
+    SessionRequiresAction,
+    SessionStatusTerminatedEvent,
+    SessionThreadStatusTerminatedEvent,
+    UserInterruptEvent,
+    UserMessageEvent,
+    UserToolConfirmationEvent,
+)
+
+MAX_PENDING = 500
+_SETTLING = "`user.tool_confirmation`, `user.custom_tool_result`, `user.tool_result`"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event of a request with its place in it."""
+
+    position: int
+    event: Event
+
+
+def append_events(draft: Draft, events: Sequence[Event]) -> bool:
+    """Accepts a request's events. False when an unresolved interrupt had to be resolved first: commit, then ask again.
+
+    Raises InvalidRequest; the draft is then worthless.
+    """
+    if draft.session.archived_at or draft.snapshot.primary.status == "terminated":
+        raise InvalidRequest("Cannot send events to archived session", should_retry=False)
+    accepted = [Accepted(n, event) for n, event in enumerate(events)]
+    urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent)]
+    for item in [*urgent, *(a for a in accepted if a not in urgent)]:
+        event = item.event
+        if isinstance(event, UserInterruptEvent):
+            _interrupt(draft, event)
+        elif isinstance(event, UserToolConfirmationEvent):
+            if not _confirm(draft, event, item.position):
+                return False
+        elif isinstance(event, UserMessageEvent):
+            _message(draft, event, item.position)
+        else:
+            raise InvalidRequest(f"events[{item.position}]: `{event.type}` cannot be sent here")
+    return True
+
+
+def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
+    thread_id = draft.session.primary_id
+    head = draft.heads[thread_id]
+    at = f"Invalid {event.type} event at events[{position}]"
+    if head.status == "requires_action" or (draft.session.asks and not draft.session.running):
+        waiting = ", ".join(draft.session.asked)
+        raise InvalidRequest(
+            f"{at}: waiting on responses to events [{waiting}]; only {_SETTLING}, or `user.interrupt` may be sent"
+        )
+    if head.status == "budget_reached":
+        raise InvalidRequest(
+            f"{at}: the session reached its budget; only {_SETTLING}, and `user.interrupt` are accepted"
+        )
+    if len(head.pending) >= MAX_PENDING:
+        raise InvalidRequest(f"{at}: {MAX_PENDING} events are waiting to be processed already")
+    draft.inputs[event.id] = event.model_dump()
+    seq = draft.add(thread_id, event)
+    lifecycle.accept(draft, thread_id, event.id, event.type, seq)
+    if head.status == "idle":
+        lifecycle.start(draft, thread_id)
+
+
+def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
+    """Decided by the thread's status, never by its claim: an idle, parked or rescheduling thread is stopped here, a running
+    one by its next claim or advance."""
+    named = event.session_thread_id
+    thread_id = named or draft.session.primary_id
+    head = draft.heads[thread_id]
+    if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
+        return  # accepted, ignored, not recorded (BEHAVIOUR 10)
+    draft.need("gen", "running", "asks", "asked")
+    if named is None:
+        draft.set_session(gen=draft.session.gen + 1)
+    draft.inputs[event.id] = event.model_dump()
+    seq = draft.add(thread_id, event)
+    lifecycle.accept(draft, thread_id, event.id, event.type, seq)
+    if head.status in ("requires_action", "rescheduling"):
+        lifecycle.stop_turn(draft, thread_id, by_append=True)
+    elif not head.is_busy:
+        draft.add(thread_id, lifecycle.stamped(draft, thread_id, event.id))
+        rest = tuple(p for p in draft.heads[thread_id].pending if not p.is_interrupt)
+        draft.set(thread_id, pending=rest, gen=draft.session.gen)
+    if named is None and _others_wait(draft, thread_id):
+        draft.set_session(todo=True)
+
+
+def _others_wait(draft: Draft, thread_id: str) -> bool:
+    """Whether an interrupt of all threads must visit further ones, each in a transaction of its own."""
+    others = (head for other, head in draft.snapshot.heads.items() if other != thread_id)
+    return any(head.status in ("requires_action", "rescheduling") for head in others)
+
+
+def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> bool:
+    """Allows or denies one asked use. False when the thread's interrupt had to be resolved first."""
+    found = _find_use(draft, event.tool_use_id)
+    if found is None or found[1].state != "ask":
+        raise InvalidRequest(
+            f"Invalid {event.type} event at events[{position}]: no tool use {event.tool_use_id} is waiting for confirmation"
+        )
+    head, use = found
+    thread_id = head.thread_id
+    draft.need("gen")
+    if head.status == "requires_action" and draft.session.gen > head.gen:
+        lifecycle.stop_turn(draft, thread_id, by_append=True)
+        return False
+    draft.add(thread_id, event.model_copy(update={"processed_at": draft.stamp(thread_id)}))
+    state = "allow" if event.result == "allow" else "done"
+    if event.result == "deny":
+        lifecycle.deny_use(draft, thread_id, use, event.deny_message)
+    uses = tuple(replace(u, state=state) if u is use else u for u in head.uses)
+    draft.set(thread_id, uses=uses)
+    if head.status == "requires_action":
+        _answered(draft, thread_id, use.event_id)
+    return True
+
+
+def _answered(draft: Draft, thread_id: str, event_id: str) -> None:
+    """The last answer starts a parked thread; an earlier one repeats the session's idle with what remains."""
+    draft.need("running", "asks", "asked")
+    draft.set_session(asked=tuple(a for a in draft.session.asked if a != event_id))
+    if not any(use.state == "ask" for use in draft.heads[thread_id].uses):
+        draft.set_session(asks=draft.session.asks - 1)
+        lifecycle.start(draft, thread_id)
+    else:
+        remaining = SessionRequiresAction(event_ids=list(draft.session.asked))
+        lifecycle.session_idle(draft, remaining)
+
+
+def _find_use(draft: Draft, event_id: str) -> tuple[Head, Use] | None:
+    return next(
+        ((h, use) for h in draft.heads.values() for use in h.uses if use.event_id == event_id), None
+    )
+
+
+def finish_todo(draft: Draft, thread_id: str) -> None:
+    """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls with the last one."""
+    draft.need("todo", "gen", "running", "asks", "asked")
+    head = draft.heads[thread_id]
+    if head.status in ("requires_action", "rescheduling") and head.gen < draft.session.gen:
+        lifecycle.stop_turn(draft, thread_id, by_append=True)
+    elif head.status == "budget_reached" and not draft.session.is_over_budget:
+        lifecycle.start(draft, thread_id)
+    else:
+        draft.set(thread_id)
+    left = [
+        t for t, h in draft.snapshot.heads.items() if t != thread_id and is_todo(draft.session, h)
+    ]
+    draft.set_session(todo=bool(left))
+
+
+def is_todo(session: SessionState, head: Head) -> bool:
+    """Whether an unfinished operation over many threads still concerns this one."""
+    if head.status in ("requires_action", "rescheduling"):
+        return head.gen < session.gen
+    return head.status == "budget_reached" and not session.is_over_budget
+
+
+def archive_session(draft: Draft) -> None:
+    """Ends the session for good: history stays, nothing more is accepted. Raises InvalidRequest while it runs."""
+    draft.need("running", "archived_at")
+    if draft.session.running:
+        raise InvalidRequest(
+            "Cannot archive a session while it is running. Interrupt it and wait for idle first."
+        )
+    for thread_id, head in draft.snapshot.heads.items():
+        draft.set(thread_id, status="terminated", uses=(), pending=(), archived_at=draft.at)
+        named = {"session_thread_id": thread_id, "agent_name": head.agent_name}
+        draft.emit(thread_id, SessionThreadStatusTerminatedEvent, **named)
+    draft.set_session(asks=0, asked=(), archived_at=draft.at)
+    draft.emit(draft.session.primary_id, SessionStatusTerminatedEvent)
+
+
+def delete_session(draft: Draft, index: Key) -> None:
+    """The tombstone: from here every verb fails, readers close, and the purge may begin. Raises InvalidRequest while it runs."""
+    draft.need("running")
+    if draft.session.running:
+        raise InvalidRequest(
+            "Cannot delete a session while it is running. Interrupt it and wait for idle first."
+        )
+    primary = draft.session.primary_id
+    draft.emit(primary, SessionDeletedEvent)
+    draft.set(primary, epoch=draft.heads[primary].epoch + 1)
+    draft.set_session(dead=True)
+    draft.extra.append(Write(index, delete=True, conditions=(Condition("", "exists"),)))
+

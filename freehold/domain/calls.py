@@ -1,0 +1,106 @@
+"""The transactions of one invocation of RunTools: the mark before dispatch, and the results after it (DESIGN 5).
+
+Only what a committed `started` mark names is dispatched, with the mark's boot id. A use allowed meanwhile waits for the next
+round; a mark of an earlier boot is refused by the sandbox and becomes "outcome unknown".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from freehold.domain import lifecycle
+from freehold.domain.draft import Draft
+from freehold.domain.session import Claim, Use
+from freehold.domain.turn import Lease, Limits, Next, after, fenced
+from freehold.ports import Run
+from freehold.toolset import ToolResult
+from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
+
+Step = Literal["dispatch", "cancel"]
+
+
+def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str) -> Next | Step:
+    """Claims the thread and marks the permitted calls as started on this boot.
+
+    `cancel`: an interrupt was accepted first; the claim is taken, nothing may start, and started calls are to be killed.
+    """
+    thread_id = run.thread_id
+    head = draft.heads.get(thread_id)
+    claim = draft.snapshot.claims.get(thread_id)
+    if head is None or not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
+        return "taken"
+    if claim and claim.holder != lease.holder and not claim.has_lapsed(draft.at):
+        return "taken"
+    if not head.is_runnable:
+        return "turn"
+    draft.need_claim_as_read(thread_id)
+    draft.need("gen")
+    draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)
+    if lifecycle.is_interrupted(draft.session, head):
+        draft.set(thread_id)
+        return "cancel"
+    fresh = [use.event_id for use in head.uses if use.state == "allow"]
+    draft.note(thread_id, "started", {"ids": list(fresh), "boot_id": boot_id})
+    marked = (
+        replace(use, state="started", boot=boot_id) if use.state == "allow" else use
+        for use in head.uses
+    )
+    draft.set(thread_id, uses=tuple(marked))
+    return "dispatch"
+
+
+def started(uses: tuple[Use, ...]) -> tuple[Use, ...]:
+    """What an invocation may dispatch."""
+    return tuple(use for use in uses if use.state == "started")
+
+
+def finish_tools(
+    draft: Draft,
+    run: Run,
+    holder: str,
+    results: Mapping[str, ToolResult],
+    limits: Limits,
+    *,
+    cancelled: bool,
+) -> Next | Literal["cancel"]:
+    """Commits results in the model's order. `cancel`: an interrupt came first; kill the calls that run, then ask again."""
+    if not fenced(draft, run, holder):
+        return "taken"
+    thread_id = run.thread_id
+    head = draft.heads[thread_id]
+    interrupted = lifecycle.is_interrupted(draft.session, head)
+    running = [use for use in head.uses if use.is_runnable and use.event_id not in results]
+    if interrupted and running and not cancelled:
+        return "cancel"
+    uses = []
+    for use in head.uses:
+        result = results.get(use.event_id)
+        if result is None or not use.is_runnable:
+            uses.append(use)
+            continue
+        draft.emit(
+            thread_id,
+            AgentToolResultEvent,
+            tool_use_id=use.event_id,
+            content=list(result.content),
+            is_error=result.is_error,
+        )
+        uses.append(replace(use, state="done"))
+    draft.set(thread_id, uses=tuple(uses))
+    if interrupted:
+        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+    return after(draft, run, limits, SessionEndTurn())
+
+
+def release(draft: Draft, run: Run) -> bool:
+    """A dead run: the epoch rises, which fences whoever is left of it, and the next execution has a fresh name.
+
+    False when the head has moved on and nothing is to do.
+    """
+    if not lifecycle.may_work(draft.snapshot, run.thread_id, run.epoch, run.leg):
+        return False
+    draft.set(run.thread_id, epoch=run.epoch + 1, leg=0, turns=0)
+    draft.claims[run.thread_id] = None
+    return True

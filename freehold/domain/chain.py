@@ -1,0 +1,24 @@
+"""The hash chain of a feed: each commit names the one before it, over the bytes as stored (DESIGN 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+
+def genesis(session_id: str, thread_id: str) -> bytes:
+    """What the first commit of a feed stands on."""
+    return hashlib.sha256(f"freehold/1/{session_id}/{thread_id}".encode()).digest()
+
+
+def commit_hash(
+    previous: bytes, header: Mapping[str, object], events: bytes, private: bytes
+) -> bytes:
+    """`SHA-256(previous + header + SHA-256(events) + SHA-256(private))`.
+
+    The bodies enter by their digests, so content can be erased on request and the chain still verifies.
+    """
+    canonical = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    bodies = hashlib.sha256(events).digest() + hashlib.sha256(private).digest()
+    return hashlib.sha256(previous + canonical + bodies).digest()

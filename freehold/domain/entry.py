@@ -1,0 +1,34 @@
+"""A commit of a feed as it is read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from freehold.toolset import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event of a feed with its sequence number."""
+
+    seq: int
+    body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit of a feed, read back."""
+
+    version: int
+    first_seq: int
+    at: str
+    actor: str
+    commit_id: str
+    prev_hash: bytes
+    hash: bytes
+    events: tuple[JsonObject, ...]
+    private: JsonObject
+
+    @property
+    def sequenced(self) -> tuple[StoredEvent, ...]:
+        return tuple(StoredEvent(self.first_seq + n, body) for n, body in enumerate(self.events))

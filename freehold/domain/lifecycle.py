@@ -1,0 +1,317 @@
+"""How threads and the session start, stop and settle: the pieces every verb of the log is made of (DESIGN 4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.session import Head, Pending, SessionState, Status, Use
+from freehold.ids import parse_timestamp
+from freehold.toolset import JsonObject
+from freehold.wire.base import WireModel
+from freehold.wire.content import TextBlock
+from freehold.wire.events import (
+    AgentThreadMessageReceivedEvent,
+    AgentToolResultEvent,
+    CacheCreationUsage,
+    SessionBudgetReached,
+    SessionEndTurn,
+    SessionRequiresAction,
+    SessionStatusIdleEvent,
+    SessionStatusRunningEvent,
+    SessionThreadStatusIdleEvent,
+    SessionThreadStatusRunningEvent,
+    SessionUsageEvent,
+    SessionUsageSnapshot,
+    SpanModelRequestEndEvent,
+    SpanModelUsage,
+)
+
+INTERRUPTED = "Tool execution was interrupted before completion. Please retry."
+
+StopReason = WireModel
+
+
+def post(draft: Draft, thread_id: str, kind: type[WireModel], **values: object) -> None:
+    """A status event of a thread: on its own feed, and on the primary's where it is a child."""
+    head = draft.heads[thread_id]
+    named = {"session_thread_id": thread_id, "agent_name": head.agent_name, **values}
+    draft.emit(thread_id, kind, **named)
+    if head.parent_id is not None:
+        draft.emit(draft.session.primary_id, kind, **named)
+
+
+def start(draft: Draft, thread_id: str) -> None:
+    """idle to running: a new epoch, hence a new execution name. The interrupt generation is recorded here, never at a claim."""
+    draft.need("running", "gen", "rescheduled")
+    if draft.session.running == 0 or draft.session.rescheduled:
+        draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
+        draft.set_session(rescheduled=False)
+    if draft.session.running == 0:
+        draft.set_session(running_since=draft.at)
+    post(draft, thread_id, SessionThreadStatusRunningEvent)
+    draft.set_session(running=draft.session.running + 1)
+    draft.set(
+        thread_id,
+        status="running",
+        epoch=draft.heads[thread_id].epoch + 1,
+        leg=0,
+        turns=0,
+        retries=0,
+        rounds=0,
+        gen=draft.session.gen,
+        running_since=draft.at,
+        used=True,
+    )
+
+
+def settle(
+    draft: Draft,
+    thread_id: str,
+    status: Status,
+    reason: StopReason,
+    *,
+    report: str | None = None,
+    stop_details: WireModel | None = None,
+) -> None:
+    """running to idle, parked or paused. `report` is a child's last text; None where it was interrupted.
+
+    The settle that brings `running` to 0 writes `session.usage` and the session's idle pair. A child's end delivers its
+    report and starts an idle parent in this same transaction, before the count goes down: the session does not idle in
+    between.
+    """
+    draft.need("running", "asks", "asked", "rescheduled")
+    head = draft.heads[thread_id]
+    _book_time(draft, head)
+    draft.set(thread_id, status=status, running_since=None)
+    post(
+        draft,
+        thread_id,
+        SessionThreadStatusIdleEvent,
+        stop_reason=reason,
+        stop_details=stop_details,
+    )
+    if head.parent_id is not None and status == "idle" and report is not None:
+        receive(draft, draft.session.primary_id, head, report)
+        if draft.heads[draft.session.primary_id].status == "idle":
+            start(draft, draft.session.primary_id)
+    parked = status == "requires_action"
+    draft.set_session(
+        running=draft.session.running - 1,
+        asks=draft.session.asks + parked,
+        asked=draft.session.asked + (asked(draft.heads[thread_id]) if parked else ()),
+    )
+    session_idle(draft, reason, stop_details)
+
+
+def receive(draft: Draft, thread_id: str, sender: Head, text: str) -> None:
+    """A message from another thread becomes input of this one."""
+    seq = draft.seq_of_next(thread_id)
+    event_id = draft.emit(
+        thread_id,
+        AgentThreadMessageReceivedEvent,
+        from_session_thread_id=sender.thread_id,
+        from_agent_name=sender.agent_name,
+        content=[TextBlock(text=text)],
+    )
+    accept(draft, thread_id, event_id, "agent.thread_message_received", seq)
+
+
+def consume(draft: Draft, thread_id: str) -> None:
+    """Takes all that is pending into the conversation, in order; a client's event gets its stamped sighting.
+
+    `consumed` in the commit is what the transcript is built from: position in the feed is not transcript order.
+    """
+    head = draft.heads[thread_id]
+    for pending in head.pending:
+        if pending.type.startswith("user."):
+            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
+    ids = [pending.event_id for pending in head.pending]
+    draft.note(thread_id, "consumed", ids)
+    draft.set(thread_id, pending=(), taken=(*head.taken, *ids))
+
+
+def accept(draft: Draft, thread_id: str, event_id: str, event_type: str, seq: int) -> None:
+    """Puts an event into `pending`: accepted, unprocessed."""
+    pending = (*draft.heads[thread_id].pending, Pending(event_id, event_type, seq))
+    draft.set(thread_id, pending=pending)
+
+
+def session_idle(
+    draft: Draft, reason: StopReason, stop_details: WireModel | None = None
+) -> None:
+    """The session's idle pair, where no thread runs any more: `session.usage`, then `session.status_idle`.
+
+    `requires_action` outranks `budget_reached`, which outranks the thread's own reason (BEHAVIOUR 5.3).
+    """
+    if draft.session.running:
+        return
+    if draft.session.running_since is not None:
+        spent = _microseconds(draft.session.running_since, draft.now)
+        draft.set_session(running_since=None, active_us=draft.session.active_us + spent)
+    draft.set_session(rescheduled=False)
+    if draft.session.asks:
+        reason, stop_details = SessionRequiresAction(event_ids=list(draft.session.asked)), None
+    elif draft.session.is_over_budget:
+        reason, stop_details = SessionBudgetReached(), None
+    primary = draft.session.primary_id
+    draft.emit(primary, SessionUsageEvent, usage=usage_of(draft.session), budget=None)
+    draft.emit(primary, SessionStatusIdleEvent, stop_reason=reason, stop_details=stop_details)
+
+
+def is_interrupted(session: SessionState, head: Head) -> bool:
+    """An interrupt waits: one of this thread in `pending`, or one of all threads since this running period began."""
+    return session.gen > head.gen or head.has_interrupt
+
+
+def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> str:
+    """The interrupted form: span and calls closed, interrupts stamped, then idle; messages left start again in this commit.
+
+    Returns what the state machine does next: `idle`, or `turn` where messages are left.
+    """
+    head = draft.heads[thread_id]
+    draft.need("gen")
+    draft.note(thread_id, "interrupted", draft.session.gen)
+    if head.span is not None:
+        close_span(draft, thread_id)
+    for use in head.uses:
+        if use.state != "done":
+            answer_use(draft, thread_id, use, INTERRUPTED, is_error=True)
+    for pending in head.pending:
+        if pending.is_interrupt:
+            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
+    rest = tuple(pending for pending in head.pending if not pending.is_interrupt)
+    draft.set(thread_id, uses=(), taken=(), pending=rest, gen=draft.session.gen)
+    if head.status == "requires_action":
+        _unpark(draft, thread_id, head)
+        return "turn"
+    if not rest:
+        settle(draft, thread_id, "idle", SessionEndTurn())
+        return "idle"
+    _restart(draft, thread_id, head, by_append=by_append)
+    return "turn"
+
+
+def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
+    """requires_action to idle; nothing was running here, so only the count of parked threads changes."""
+    draft.need("asks", "asked", "running")
+    gone = set(asked(head))
+    draft.set_session(
+        asks=draft.session.asks - 1,
+        asked=tuple(event_id for event_id in draft.session.asked if event_id not in gone),
+    )
+    draft.set(thread_id, status="idle")
+    post(
+        draft,
+        thread_id,
+        SessionThreadStatusIdleEvent,
+        stop_reason=SessionEndTurn(),
+        stop_details=None,
+    )
+    session_idle(draft, SessionEndTurn())
+    if draft.heads[thread_id].pending:
+        start(draft, thread_id)
+
+
+def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> None:
+    """Idle and running again within one commit: clients see the interrupt end a turn and the messages begin another."""
+    draft.need("running", "rescheduled")
+    _book_time(draft, head)
+    post(
+        draft,
+        thread_id,
+        SessionThreadStatusIdleEvent,
+        stop_reason=SessionEndTurn(),
+        stop_details=None,
+    )
+    if draft.session.running == 1:
+        draft.set_session(running=0)
+        session_idle(draft, SessionEndTurn())
+        draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
+        draft.set_session(running=1, running_since=draft.at)
+    post(draft, thread_id, SessionThreadStatusRunningEvent)
+    draft.set(
+        thread_id,
+        status="running",
+        retries=0,
+        rounds=0,
+        running_since=draft.at,
+        epoch=head.epoch + by_append,
+        leg=0 if by_append else head.leg,
+    )
+
+
+def close_span(draft: Draft, thread_id: str, usage: SpanModelUsage | None = None) -> None:
+    """Ends the open model request as failed. Every start gets an end, also on error and interrupt (BEHAVIOUR 6.2)."""
+    draft.emit(
+        thread_id,
+        SpanModelRequestEndEvent,
+        model_request_start_id=draft.heads[thread_id].span,
+        is_error=True,
+        model_usage=usage or SpanModelUsage(),
+    )
+    draft.set(thread_id, span=None)
+
+
+def answer_use(
+    draft: Draft, thread_id: str, use: Use, text: str, *, is_error: bool
+) -> None:
+    """A result the server writes itself."""
+    draft.emit(
+        thread_id,
+        AgentToolResultEvent,
+        tool_use_id=use.event_id,
+        content=[TextBlock(text=text)],
+        is_error=is_error,
+    )
+
+
+def deny_use(draft: Draft, thread_id: str, use: Use, message: str | None) -> None:
+    """The client said no: the model reads that, and why (WIRE_FACTS)."""
+    reason = f" Rejection message: {message}" if message else ""
+    text = f"Permission to use {use.name} has been rejected.{reason}"
+    answer_use(draft, thread_id, use, text, is_error=True)
+
+
+def stamped(draft: Draft, thread_id: str, event_id: str) -> JsonObject:
+    """The second sighting of a queued event: the same event with `processed_at` set. Needs the event in `draft.inputs`."""
+    return {**draft.inputs[event_id], "processed_at": draft.stamp(thread_id)}
+
+
+def asked(head: Head) -> tuple[str, ...]:
+    """The tool uses somebody must answer, in order."""
+    return tuple(use.event_id for use in head.uses if use.state == "ask")
+
+
+def usage_of(session: SessionState) -> SessionUsageSnapshot:
+    """The session's totals as the API reports them."""
+    return SessionUsageSnapshot(
+        input_tokens=session.input_tokens,
+        output_tokens=session.output_tokens,
+        cache_read_input_tokens=session.cache_read_input_tokens,
+        cache_creation=CacheCreationUsage(
+            ephemeral_5m_input_tokens=session.cache_creation_5m,
+            ephemeral_1h_input_tokens=session.cache_creation_1h,
+        ),
+        active_seconds=session.active_us / 1e6,
+    )
+
+
+def may_work(snapshot: Snapshot, thread_id: str, epoch: int, leg: int) -> bool:
+    """Whether an execution of this name still has a thread to work on."""
+    head = snapshot.heads.get(thread_id)
+    if head is None or snapshot.session.dead:
+        return False
+    return (head.epoch, head.leg) == (epoch, leg) and head.is_busy
+
+
+def _book_time(draft: Draft, head: Head) -> None:
+    if head.running_since is None:
+        return
+    spent = _microseconds(head.running_since, draft.now)
+    draft.set(head.thread_id, active_us=head.active_us + spent)
+    draft.set_session(threads_active_us=draft.session.threads_active_us + spent)
+
+
+def _microseconds(since: str, now: datetime) -> int:
+    return max(0, round((now - parse_timestamp(since)).total_seconds() * 1e6))

@@ -1,0 +1,205 @@
+"""The items the log's decisions rest on: session counters, thread heads, claims. Values only.
+
+Each has `to_item` and `from_item`; reading is lenient, so that an older item gains new fields with their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, TypeVar
+
+Status = Literal[
+    "idle", "running", "rescheduling", "requires_action", "budget_reached", "terminated"
+]
+BUSY: tuple[Status, ...] = ("running", "rescheduling")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An accepted client event that no claim has stamped. `seq` is where its first sighting stands."""
+
+    event_id: str
+    type: str
+    seq: int
+
+    @property
+    def is_interrupt(self) -> bool:
+        return self.type == "user.interrupt"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A tool use of the last reply. `done` = answered; it stays until a claim has read the answers."""
+
+    event_id: str
+    seq: int
+    name: str
+    state: Literal["allow", "ask", "started", "done"]
+    boot: str | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        return self.state in ("allow", "started")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a thread's log and everything its next transaction is decided on. `version` is the condition."""
+
+    thread_id: str
+    parent_id: str | None
+    agent_name: str
+    created_at: str
+    status: Status = "idle"
+    epoch: int = 0
+    leg: int = 0
+    gen: int = 0
+    pending: tuple[Pending, ...] = ()
+    taken: tuple[str, ...] = ()
+    uses: tuple[Use, ...] = ()
+    span: str | None = None
+    replies: int = 0
+    turns: int = 0
+    retries: int = 0
+    rounds: int = 0
+    version: int = 0
+    next_seq: int = 1
+    chain: bytes = b""
+    last_at: str = ""
+    updated_at: str = ""
+    running_since: str | None = None
+    active_us: int = 0
+    usage: Mapping[str, int] = field(default_factory=dict)
+    used: bool = False
+    archived_at: str | None = None
+    seal: Mapping[str, object] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self.status in BUSY
+
+    @property
+    def is_runnable(self) -> bool:
+        """Calls are permitted and unanswered: RunTools has work."""
+        return any(use.is_runnable for use in self.uses)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Nothing is left to run and somebody must answer."""
+        return any(use.state == "ask" for use in self.uses) and not self.is_runnable
+
+    @property
+    def has_unread_input(self) -> bool:
+        """`uses` counts: an answer processed on receipt stands there alone."""
+        return bool(self.pending or self.taken or self.uses)
+
+    @property
+    def has_interrupt(self) -> bool:
+        return any(pending.is_interrupt for pending in self.pending)
+
+    def to_item(self) -> dict[str, object]:
+        item = _attributes(self)
+        item["pending"] = [_attributes(pending) for pending in self.pending]
+        item["uses"] = [_attributes(use) for use in self.uses]
+        if self.is_busy:
+            item["due"] = f"busy/{self.updated_at}"
+        return item
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, object]) -> Head:
+        head = _known(cls, item)
+        head["pending"] = tuple(Pending(**p) for p in head["pending"])  # type: ignore[attr-defined]
+        head["uses"] = tuple(Use(**u) for u in head["uses"])  # type: ignore[attr-defined]
+        head["taken"] = tuple(head["taken"])  # type: ignore[arg-type]
+        return cls(**head)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """Counters of a session. Fields in `ADDED` only ever grow by increments and need no condition."""
+
+    primary_id: str
+    threads: int = 1
+    running: int = 0
+    asks: int = 0
+    asked: tuple[str, ...] = ()
+    spend: int = 0
+    cap: int | None = None
+    gen: int = 0
+    dead: bool = False
+    todo: bool = False
+    rescheduled: bool = False
+    archived_at: str | None = None
+    updated_at: str = ""
+    running_since: str | None = None
+    active_us: int = 0
+    threads_active_us: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_5m: int = 0
+    cache_creation_1h: int = 0
+
+    @property
+    def is_over_budget(self) -> bool:
+        return self.cap is not None and self.spend >= self.cap
+
+    def to_item(self) -> dict[str, object]:
+        return _attributes(self)
+
+    def due(self, at: str) -> str | None:
+        """The session's entry in the sparse index: a tombstone waits for its purge, an unfinished operation for its end."""
+        if self.dead:
+            return f"purge/{at}"
+        return f"todo/{at}" if self.todo else None
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, object]) -> SessionState:
+        state = _known(cls, item)
+        state["asked"] = tuple(state.get("asked", ()))  # type: ignore[arg-type]
+        return cls(**state)  # type: ignore[arg-type]
+
+
+TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_5m",
+    "cache_creation_1h",
+)
+ADDED = frozenset({"spend", "threads_active_us", *TOKENS})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who may write for a running thread. Absent item = nobody. `until` is a timestamp."""
+
+    holder: str
+    epoch: int
+    leg: int
+    turn: int
+    until: str
+
+    def has_lapsed(self, now: str) -> bool:
+        return now > self.until
+
+    def to_item(self) -> dict[str, object]:
+        return _attributes(self)
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, object]) -> Claim:
+        return cls(**_known(cls, item))  # type: ignore[arg-type]
+
+
+def _attributes(value: object) -> dict[str, object]:
+    """Field by field, shallow, tuples as lists: what an item can hold."""
+    found = ((name, getattr(value, name)) for name in value.__slots__)  # type: ignore[attr-defined]
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in found}
+
+
+def _known(cls: type[T], item: Mapping[str, object]) -> dict[str, object]:
+    """The item's attributes that this version has a field for."""
+    return {f.name: item[f.name] for f in fields(cls) if f.name in item}  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""What the model is shown: the feed of a thread as the Messages API's turns.
+
+Order is consumption, not position: input that arrived during a turn comes after that turn's reply, because the claim that
+took it in lists it as `consumed`. Results of a reply come first in the turn that follows it, in the model's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from freehold.domain.entry import Entry
+from freehold.toolset import JsonObject
+
+CACHE_POINT: JsonObject = {"type": "ephemeral"}
+
+
+def messages_of(entries: Iterable[Entry]) -> list[JsonObject]:
+    """The conversation so far. Ends on a user turn whenever a claim has just taken something in."""
+    conversation = _Conversation()
+    for entry in entries:
+        conversation.read(entry)
+    return conversation.finish()
+
+
+class _Conversation:
+    """Folds entries into turns."""
+
+    def __init__(self) -> None:
+        self._messages: list[JsonObject] = []
+        self._bodies: dict[str, JsonObject] = {}
+        self._tool_ids: dict[str, str] = {}
+        self._results: dict[str, JsonObject] = {}
+        self._user: list[JsonObject] = []
+
+    def read(self, entry: Entry) -> None:
+        for event in entry.events:
+            self._bodies[str(event["id"])] = event
+        reply = entry.private.get("reply")
+        if isinstance(reply, dict):
+            self._assistant(reply)
+        for event in entry.events:
+            self._result(event)
+        consumed = entry.private.get("consumed")
+        for event_id in consumed if isinstance(consumed, list) else ():
+            self._user += _content(self._bodies[str(event_id)])
+
+    def _assistant(self, reply: JsonObject) -> None:
+        """A reply closes the user turn before it. A block that an event shows is stored as a reference to that event."""
+        self._close_user()
+        self._tool_ids = {}
+        blocks = []
+        stored = reply["blocks"]
+        for block in stored if isinstance(stored, list) else ():
+            assert isinstance(block, dict)
+            blocks.append(self._block(block))
+        if blocks:
+            self._messages.append({"role": "assistant", "content": blocks})
+
+    def _block(self, block: JsonObject) -> JsonObject:
+        event_id = block.get("event")
+        if not isinstance(event_id, str):
+            return block
+        event = self._bodies[event_id]
+        if block["type"] == "text":
+            content = event["content"]
+            assert isinstance(content, list)
+            return {"type": "text", "text": content[int(str(block["part"]))]["text"]}  # type: ignore[call-overload,index]
+        self._tool_ids[event_id] = str(block["id"])
+        return {
+            "type": "tool_use",
+            "id": block["id"],
+            "name": event["name"],
+            "input": event["input"],
+        }
+
+    def _result(self, event: JsonObject) -> None:
+        """A result answers the model's own id for the use."""
+        use_id = event.get("tool_use_id") or event.get("custom_tool_use_id")
+        if not str(event["type"]).endswith("tool_result") or use_id not in self._tool_ids:
+            return
+        tool_id = self._tool_ids[str(use_id)]
+        content = event.get("content")
+        self._results[tool_id] = {
+            "type": "tool_result",
+            "tool_use_id": tool_id,
+            "content": list(content) if isinstance(content, list) else [],
+            "is_error": bool(event.get("is_error")),
+        }
+
+    def _close_user(self) -> None:
+        """Results in the order of the calls, then what people said. Consecutive user turns are one."""
+        ordered = [i for i in self._tool_ids.values() if i in self._results]
+        blocks = [self._results.pop(i) for i in ordered] + self._user
+        self._user = []
+        if blocks:
+            self._messages.append({"role": "user", "content": blocks})
+
+    def finish(self) -> list[JsonObject]:
+        self._close_user()
+        return self._messages
+
+
+def _content(event: JsonObject) -> list[JsonObject]:
+    """The blocks of a message as the model takes them; what only clients may see is left out."""
+    content = event.get("content")
+    blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
+    return [block for block in blocks if block.get("type") != "redacted" and block.get("text") != ""]
+
+
+def with_cache_points(
+    system: Sequence[JsonObject], tools: Sequence[JsonObject], messages: Sequence[JsonObject]
+) -> tuple[tuple[JsonObject, ...], tuple[JsonObject, ...], tuple[JsonObject, ...]]:
+    """Breakpoints within the API's four: after tools and system, and on the last two user turns.
+
+    The older of the two is where the previous request put its last one, so everything before it is read, not written.
+    """
+    marked_system, marked_tools = list(system), list(tools)
+    if marked_system:
+        marked_system[-1] = {**marked_system[-1], "cache_control": CACHE_POINT}
+    elif marked_tools:
+        marked_tools[-1] = {**marked_tools[-1], "cache_control": CACHE_POINT}
+    marked = list(messages)
+    users = [n for n, message in enumerate(marked) if message["role"] == "user"]
+    for n in users[-2:]:
+        content = marked[n]["content"]
+        assert isinstance(content, list)
+        last = content[-1]
+        assert isinstance(last, dict)
+        point: JsonObject = {**last, "cache_control": CACHE_POINT}
+        marked[n] = {**marked[n], "content": [*content[:-1], point]}
+    return tuple(marked_system), tuple(marked_tools), tuple(marked)

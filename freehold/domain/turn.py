@@ -1,0 +1,316 @@
+"""The transactions of one invocation of RunTurn: the claim, and the advance that ends it (DESIGN 4 and 5).
+
+A plan either answers what the state machine does next, or names the next step of this invocation. Every plan is decided on
+the snapshot its draft conditions on, so a stale read only means deciding again; the paid reply is never thrown away for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from freehold.domain import lifecycle
+from freehold.domain.draft import Draft
+from freehold.domain.session import Claim, Head, Use
+from freehold.errors import ModelError
+from freehold.ids import new_id, timestamp
+from freehold.ports import JsonObject, Run, Usage
+from freehold.wire.base import WireModel
+from freehold.wire.errors import session_error
+from freehold.wire.events import (
+    SessionBudgetReached,
+    SessionEndTurn,
+    SessionErrorEvent,
+    SessionRefusal,
+    SessionRequiresAction,
+    SessionRetriesExhausted,
+    SessionStatusRescheduledEvent,
+    SessionStatusRunningEvent,
+    SessionThreadCreatedEvent,
+    SessionThreadStatusRescheduledEvent,
+    SessionThreadStatusRunningEvent,
+    SpanModelRequestEndEvent,
+    SpanModelRequestStartEvent,
+    SpanModelUsage,
+)
+
+Next = Literal["tools", "turn", "wait", "idle", "successor", "taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who claims, and until when."""
+
+    holder: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete model reply as events, in order, with what only the model may see again.
+
+    `uses` are the tool uses that need an answer; `denied` maps the id of a refused use to the text of its result.
+    `children` are threads this reply creates, each with its task.
+    """
+
+    events: tuple[WireModel, ...]
+    uses: tuple[Use, ...]
+    blocks: tuple[JsonObject, ...]
+    usage: Usage
+    stop_reason: str
+    stop_details: WireModel | None = None
+    denied: Mapping[str, str] = field(default_factory=dict)
+    children: tuple[tuple[str, str], ...] = ()
+    cost: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Numbers a plan needs from Settings."""
+
+    leg_turns: int
+    max_retries: int
+    max_tool_rounds: int
+
+
+def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
+    """Claims the thread and opens the model request. None = the claim is in the draft, go on to the model.
+
+    Any answer but None comes with a draft that may be empty (`draft.touched`), then nothing is to be written.
+    """
+    thread_id = run.thread_id
+    head = draft.heads.get(thread_id)
+    claim = draft.snapshot.claims.get(thread_id)
+    if head is None or not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
+        return "taken"
+    if claim and claim.holder != lease.holder and not claim.has_lapsed(draft.at):
+        return "taken"
+    if head.is_runnable:
+        return "tools"
+    draft.need_claim_as_read(thread_id)
+    if lifecycle.is_interrupted(draft.session, head):
+        draft.claims[thread_id] = None
+        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+    if head.span is not None:
+        lifecycle.close_span(draft, thread_id)
+    if not head.has_unread_input or head.is_blocked:
+        draft.claims[thread_id] = None
+        return after(draft, run, Limits(0, 0, 0), SessionEndTurn())
+    if draft.session.is_over_budget:
+        draft.need("spend", "cap", "gen")
+        lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
+        draft.claims[thread_id] = None
+        return "idle"
+    _claim(draft, head, lease)
+    return None
+
+
+def _claim(draft: Draft, head: Head, lease: Lease) -> None:
+    """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that happens at a start."""
+    thread_id = head.thread_id
+    draft.need("gen")
+    draft.need_budget()
+    if head.status == "rescheduling":
+        _resume(draft, head)
+    lifecycle.consume(draft, thread_id)
+    span = draft.emit(thread_id, SpanModelRequestStartEvent)
+    draft.set(thread_id, uses=(), span=span, status="running")
+    draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)
+
+
+def _resume(draft: Draft, head: Head) -> None:
+    """A retry begins: rescheduling to running."""
+    if draft.session.rescheduled:
+        draft.need("rescheduled", "running")
+        draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
+        draft.set_session(rescheduled=False)
+    lifecycle.post(draft, head.thread_id, SessionThreadStatusRunningEvent)
+
+
+def fenced(draft: Draft, run: Run, holder: str) -> bool:
+    """Adds the fence of every later transaction of an invocation. False when it has lost its claim."""
+    head = draft.heads.get(run.thread_id)
+    claim = draft.snapshot.claims.get(run.thread_id)
+    if head is None or draft.snapshot.session.dead or head.status != "running":
+        return False
+    if (head.epoch, head.leg) != (run.epoch, run.leg) or not claim or claim.holder != holder:
+        return False
+    draft.fence(run.thread_id, holder)
+    draft.need("gen")
+    draft.claims[run.thread_id] = None
+    return True
+
+
+def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limits) -> Next:
+    """The reply enters the log, or the interrupted form where an interrupt was accepted meanwhile."""
+    if not fenced(draft, run, holder):
+        return "taken"
+    thread_id = run.thread_id
+    head = draft.heads[thread_id]
+    if lifecycle.is_interrupted(draft.session, head):
+        _book(draft, thread_id, reply.usage, reply.cost)
+        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+    uses = _append_reply(draft, head, reply)
+    rounds = head.rounds + 1 if uses else 0
+    draft.set(
+        thread_id,
+        span=None,
+        taken=(),
+        uses=uses,
+        replies=head.replies + 1,
+        turns=head.turns + 1,
+        retries=0,
+        rounds=rounds,
+    )
+    _book(draft, thread_id, reply.usage, reply.cost)
+    for name, task in reply.children:
+        _spawn(draft, thread_id, name, task)
+    if rounds > limits.max_tool_rounds:
+        return _give_up(draft, thread_id, "tool_use_limit_reached", "Too many tool-use rounds.")
+    refused = reply.stop_reason == "refusal"
+    reason = SessionRefusal() if refused else SessionEndTurn()
+    return after(draft, run, limits, reason, reply.stop_details, reply.text)
+
+
+def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
+    """Events of the reply, its span's end, and results of refused calls. Answers the uses as they now stand."""
+    thread_id = head.thread_id
+    places: dict[str, int] = {}
+    for event in reply.events:
+        at = draft.stamp(thread_id)
+        stamped = event.model_copy(update={"processed_at": at})
+        places[stamped.id] = draft.add(thread_id, stamped)  # type: ignore[attr-defined]
+        asked_of = next((u for u in reply.uses if u.event_id == stamped.id and u.state == "ask"), None)  # type: ignore[attr-defined]
+        if asked_of and head.parent_id is not None:
+            cross = stamped.model_copy(update={"session_thread_id": thread_id})
+            draft.stamp(draft.session.primary_id)
+            draft.add(draft.session.primary_id, cross)
+    draft.emit(
+        thread_id,
+        SpanModelRequestEndEvent,
+        model_request_start_id=head.span,
+        is_error=False,
+        model_usage=span_usage(reply.usage),
+    )
+    uses = tuple(
+        Use(u.event_id, places[u.event_id], u.name, "done" if u.event_id in reply.denied else u.state)
+        for u in reply.uses
+    )
+    for use in uses:
+        if use.event_id in reply.denied:
+            text = reply.denied[use.event_id]
+            lifecycle.answer_use(draft, thread_id, use, text, is_error=True)
+    draft.note(
+        thread_id,
+        "reply",
+        {"blocks": list(reply.blocks), "stop_reason": reply.stop_reason},
+    )
+    return uses
+
+
+def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
+    """A child thread is born running with its task pending."""
+    draft.need("running", "threads")
+    child_id = new_id("sthr")
+    primary = draft.session.primary_id
+    draft.emit(
+        primary,
+        SessionThreadCreatedEvent,
+        session_thread_id=child_id,
+        agent_name=name,
+        workflow_run_id=None,
+    )
+    draft.born(Head(thread_id=child_id, parent_id=parent_id, agent_name=name, created_at=draft.at))
+    lifecycle.receive(draft, child_id, draft.heads[parent_id], task)
+    lifecycle.start(draft, child_id)
+    draft.set_session(threads=draft.session.threads + 1)
+
+
+def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Limits) -> Next:
+    """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR 7.8)."""
+    if not fenced(draft, run, holder):
+        return "taken"
+    thread_id = run.thread_id
+    head = draft.heads[thread_id]
+    if lifecycle.is_interrupted(draft.session, head):
+        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+    lifecycle.close_span(draft, thread_id)
+    draft.set(thread_id, retries=head.retries + 1)
+    if not error.retryable or head.retries >= limits.max_retries:
+        return _give_up(draft, thread_id, error.kind, error.message)
+    draft.need("running", "rescheduled")
+    draft.emit(thread_id, SessionErrorEvent, error=session_error(error.kind, error.message, "retrying"))
+    if draft.session.running == 1 and not draft.session.rescheduled:
+        draft.emit(draft.session.primary_id, SessionStatusRescheduledEvent)
+        draft.set_session(rescheduled=True)
+    lifecycle.post(draft, thread_id, SessionThreadStatusRescheduledEvent)
+    draft.set(thread_id, status="rescheduling")
+    return "wait"
+
+
+def _give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
+    """This turn is dead. What was queued is stamped: it stays in the conversation, and the next message starts afresh."""
+    draft.emit(thread_id, SessionErrorEvent, error=session_error(kind, message, "exhausted"))
+    lifecycle.consume(draft, thread_id)
+    for use in draft.heads[thread_id].uses:
+        if use.state != "done":
+            lifecycle.answer_use(draft, thread_id, use, message, is_error=True)
+    draft.set(thread_id, taken=(), uses=())
+    lifecycle.settle(draft, thread_id, "idle", SessionRetriesExhausted(), report=message)
+    return "idle"
+
+
+def after(
+    draft: Draft,
+    run: Run,
+    limits: Limits,
+    reason: WireModel,
+    stop_details: WireModel | None = None,
+    report: str = "",
+) -> Next:
+    """What follows a finished step, decided on the head the transaction conditions on; settles where nothing is left."""
+    thread_id = run.thread_id
+    head = draft.heads[thread_id]
+    if head.is_runnable:
+        return "tools"
+    if head.is_blocked:
+        waiting = SessionRequiresAction(event_ids=list(lifecycle.asked(head)))
+        lifecycle.settle(draft, thread_id, "requires_action", waiting)
+        return "idle"
+    if not head.has_unread_input:
+        lifecycle.settle(
+            draft, thread_id, "idle", reason, stop_details=stop_details, report=report
+        )
+        return "idle"
+    if limits.leg_turns and head.turns >= limits.leg_turns:
+        draft.set(thread_id, leg=head.leg + 1, turns=0)
+        return "successor"
+    return "turn"
+
+
+def _book(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
+    """Adds a request's tokens to the thread and to the session."""
+    head = draft.heads[thread_id]
+    spent = {name: getattr(usage, name) for name in Usage.__slots__}
+    booked = {name: head.usage.get(name, 0) + tokens for name, tokens in spent.items()}
+    draft.set(thread_id, usage=booked)
+    session = {name: getattr(draft.session, name) + n for name, n in spent.items()}
+    draft.set_session(**session, spend=draft.session.spend + cost)
+
+
+def span_usage(usage: Usage) -> SpanModelUsage:
+    """One request's tokens as `span.model_request_end` reports them."""
+    return SpanModelUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_5m + usage.cache_creation_1h,
+    )
+
+
+def lease_until(draft: Draft, seconds: float) -> str:
+    """When a claim taken now lapses."""
+    return timestamp(draft.now + timedelta(seconds=seconds))

@@ -1,0 +1,107 @@
+"""The only loop around a transaction of the log: read, decide, write; a stale read decides again (DESIGN 4).
+
+After a lost answer every further attempt reads the head, looks for its own `commit_id` below that very head, and conditions
+on it: the lost request may still land.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.entry import Entry
+from freehold.errors import AmbiguousWrite, StaleRead, Unavailable
+from freehold.ids import new_id
+from freehold.keys import SessionKey
+from freehold.ports import App, Run
+from freehold.toolset import JsonObject
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction(Generic[T]):
+    """What to do to a thread. `plan` composes or answers; it may be called again, and raises to refuse.
+
+    `landed` gives the answer when an earlier attempt turns out to have been committed. `inputs` are bodies of queued events
+    for a given snapshot.
+    """
+
+    key: SessionKey
+    thread_id: str
+    actor: str
+    plan: Callable[[Draft], T]
+    landed: Callable[[Snapshot, Entry], T]
+    inputs: Callable[[Snapshot], Mapping[str, JsonObject]] = lambda _: {}
+    every: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The answer, the draft it came with, and the entry where an earlier attempt had landed."""
+
+    answer: T
+    draft: Draft
+    entry: Entry | None = None
+
+
+def perform(app: App, transaction: Transaction[T]) -> Done[T]:
+    """Raises what the plan raises, NotFound for a session that is not there, Unavailable after too many attempts."""
+    commit_id = new_id("cmt")
+    since: int | None = None
+    unsure = False
+    for attempt in range(app.settings.write_attempts):
+        if attempt:
+            _pause(attempt)
+        snapshot = app.log.read(
+            transaction.key, transaction.thread_id, every=transaction.every
+        )
+        thread_id = transaction.thread_id or snapshot.session.primary_id
+        draft = Draft(
+            snapshot,
+            commit_id=commit_id,
+            actor=transaction.actor,
+            now=app.clock(),
+            inputs=transaction.inputs(snapshot),
+        )
+        head = snapshot.heads.get(thread_id)
+        since = (head.version if head else 0) if since is None else since
+        if unsure:
+            entry = app.log.find_commit(transaction.key, thread_id, commit_id, since)
+            if entry is not None:
+                return Done(transaction.landed(snapshot, entry), draft, entry)
+        answer = transaction.plan(draft)
+        if not draft.touched and not draft.extra:
+            return Done(answer, draft)
+        try:
+            app.log.commit(draft)
+        except StaleRead:
+            continue
+        except AmbiguousWrite:
+            unsure = True
+            continue
+        return Done(answer, draft)
+    raise Unavailable("The session is too busy to take this write. Try again.", retry_after=1)
+
+
+def _pause(attempt: int) -> None:
+    """Full jitter, 5 to 200 ms: writers that collided must not collide again in step."""
+    ceiling = min(0.2, 0.005 * 2**attempt)
+    threading.Event().wait(random.uniform(0.0, ceiling))  # noqa: S311 - spreads load, guards nothing
+
+
+def runs_to_start(draft: Draft) -> list[Run]:
+    """The executions a committed draft asks for: threads that run now and did not under this name before."""
+    key = draft.snapshot.key
+    runs = []
+    for thread_id in draft.touched:
+        before, head = draft.snapshot.heads.get(thread_id), draft.heads[thread_id]
+        name = (head.epoch, head.leg)
+        moved = before is None or not before.is_busy or (before.epoch, before.leg) != name
+        if head.status == "running" and moved:
+            runs.append(Run(key.workspace_id, key.session_id, thread_id, head.epoch, head.leg))
+    return runs

@@ -1,0 +1,134 @@
+"""What RunTurn and RunTools share: a holder, a lease that is renewed, and a watch for interrupts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from freehold.domain import lifecycle
+from freehold.domain.draft import Snapshot
+from freehold.domain.entry import Entry
+from freehold.domain.turn import Lease, Limits, Next
+from freehold.errors import AmbiguousWrite, NotFound, StaleRead
+from freehold.ids import new_id, timestamp
+from freehold.keys import SessionKey
+from freehold.ports import App, Condition, Run, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the state machine branches on, and all it carries besides the ids."""
+
+    next: Next
+    seconds: int = 0
+    turns: int = 0
+
+
+class Invocation:
+    """One invocation of a function for a run. `holder` is random, so no two ever share a claim."""
+
+    def __init__(self, app: App, run: Run) -> None:
+        self.app = app
+        self.run = run
+        self.key = SessionKey(run.workspace_id, run.session_id)
+        self.holder = new_id("inv")
+        settings = app.settings
+        self.limits = Limits(
+            settings.leg_turns, settings.max_model_retries, settings.max_tool_rounds
+        )
+
+    def lease(self) -> Lease:
+        until = self.app.clock() + timedelta(seconds=self.app.settings.lease_seconds)
+        return Lease(self.holder, timestamp(until))
+
+    def landed(self, snapshot: Snapshot, _: Entry) -> Next | None:
+        """After a lost answer: None when our claim landed and is still ours, else what the head says comes next."""
+        claim = snapshot.claims.get(self.run.thread_id)
+        if claim is not None and claim.holder == self.holder:
+            return None
+        head = snapshot.heads[self.run.thread_id]
+        if not lifecycle.may_work(snapshot, head.thread_id, self.run.epoch, self.run.leg):
+            return "taken"
+        if head.status == "rescheduling":
+            return "wait"
+        return "tools" if head.is_runnable else "turn"
+
+    def must_stop(self) -> bool:
+        """Whether an interrupt waits or this invocation has lost its thread. Read from the log, not from a message."""
+        try:
+            snapshot = self.app.log.read(self.key, self.run.thread_id)
+        except NotFound:
+            return True
+        if not lifecycle.may_work(snapshot, self.run.thread_id, self.run.epoch, self.run.leg):
+            return True
+        return lifecycle.is_interrupted(snapshot.session, snapshot.heads[self.run.thread_id])
+
+    @contextmanager
+    def watched(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Within the block `stop` is called, from another thread, once an interrupt waits or the claim is lost.
+
+        The doorbell must not block, so each ring looks at the log on a thread of its own; rings are rare here, since
+        while a claim is held only clients write to the thread.
+        """
+        closed = threading.Event()
+
+        def look() -> None:
+            if not closed.is_set() and self.must_stop() and not closed.is_set():
+                stop()
+
+        def ring() -> None:
+            threading.Thread(target=look, name="watch", daemon=True).start()
+
+        topic = self.key.feed(self.run.thread_id)
+        subscription = self.app.feed.subscribe(topic, ring)
+        renewal = _Renewal(self, stop)
+        try:
+            look()
+            yield
+        finally:
+            closed.set()
+            subscription.close()
+            renewal.close()
+
+
+class _Renewal:
+    """Extends the lease until closed; a lost claim stops the work."""
+
+    def __init__(self, invocation: Invocation, stop: Callable[[], None]) -> None:
+        self._invocation = invocation
+        self._stop = stop
+        self._timer: threading.Timer | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._timer = threading.Timer(self._invocation.app.settings.renew_seconds, self._renew)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _renew(self) -> None:
+        invocation = self._invocation
+        held = Condition("holder", "==", invocation.holder, "claim still held")
+        key = invocation.key.claim(invocation.run.thread_id)
+        try:
+            lease = invocation.lease()
+            invocation.app.records.write([Write(key, set={"until": lease.until}, conditions=(held,))])
+        except StaleRead:
+            self._stop()
+            return
+        except AmbiguousWrite:
+            pass  # renewed or not: the next beat comes well within the lease
+        self._schedule()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._timer:
+                self._timer.cancel()

@@ -1,0 +1,106 @@
+"""Nothing stays asleep: dead runs are released, unstarted ones started, unfinished operations finished (DESIGN 5).
+
+Every step is a no-op where somebody was faster.
+"""
+
+from __future__ import annotations
+
+from freehold import keys
+from freehold.domain import append, calls
+from freehold.domain.draft import Draft, Snapshot
+from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.engine.purge import purge_session
+from freehold.errors import NotFound
+from freehold.ids import timestamp
+from freehold.keys import SessionKey
+from freehold.ports import App, Run
+
+_ACTOR = "recovery"
+
+
+def release(app: App, run: Run) -> bool:
+    """Ends a dead run and starts its thread under a fresh name. False when the thread had moved on."""
+    key = SessionKey(run.workspace_id, run.session_id)
+    try:
+        done = perform(
+            app,
+            Transaction(
+                key,
+                run.thread_id,
+                actor=_ACTOR,
+                plan=lambda draft: calls.release(draft, run),
+                landed=lambda *_: True,
+            ),
+        )
+    except NotFound:
+        return False
+    if done.answer:
+        app.runs.start(Run(run.workspace_id, run.session_id, run.thread_id, run.epoch + 1, 0))
+    return done.answer
+
+
+def sweep(app: App, *, claims_are_dead: bool = False) -> int:
+    """Visits every thread that should be running and every unfinished operation. Returns how many it acted on.
+
+    `claims_are_dead`: the caller knows that no other process works on this store, as at the start of a laptop's server.
+    """
+    acted = 0
+    for key in app.records.due("busy/"):
+        session_key, thread_id = keys.parse_head(key)
+        acted += _wake(app, session_key, thread_id, claims_are_dead=claims_are_dead)
+    for key in app.records.due("todo/"):
+        acted += _finish_todo(app, keys.parse_session(key.pk))
+    for key in app.records.due("purge/"):
+        purge_session(app, keys.parse_session(key.pk))
+        acted += 1
+    return acted
+
+
+def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -> bool:
+    """Starts the run the head names, or releases it where an execution of that name has closed."""
+    try:
+        snapshot = app.log.read(key, thread_id)
+    except NotFound:
+        return False
+    head, claim = snapshot.heads.get(thread_id), snapshot.claims.get(thread_id)
+    if head is None or not head.is_busy or snapshot.session.dead:
+        return False
+    run = Run(key.workspace_id, key.session_id, thread_id, head.epoch, head.leg)
+    is_dead = claim is not None and claims_are_dead
+    if claim is not None and not is_dead and not claim.has_lapsed(timestamp(app.clock())):
+        return False
+    if not is_dead and app.runs.start(run):
+        return True
+    return release(app, run)
+
+
+def _finish_todo(app: App, key: SessionKey) -> bool:
+    """One transaction a thread; the last clears the mark."""
+    try:
+        while thread_id := _next_todo(app.log.read(key, every=True)):
+            _visit(app, key, thread_id)
+    except NotFound:
+        return False
+    return True
+
+
+def _next_todo(snapshot: Snapshot) -> str | None:
+    """A thread to visit; the primary where none is left but the mark still stands."""
+    if not snapshot.session.todo or snapshot.session.dead:
+        return None
+    left = [h.thread_id for h in snapshot.heads.values() if append.is_todo(snapshot.session, h)]
+    return left[0] if left else snapshot.session.primary_id
+
+
+def _visit(app: App, key: SessionKey, thread_id: str) -> None:
+    def plan(draft: Draft) -> bool:
+        if draft.session.todo:
+            append.finish_todo(draft, thread_id)
+        return True
+
+    done = perform(
+        app,
+        Transaction(key, thread_id, actor=_ACTOR, plan=plan, landed=lambda *_: True, every=True),
+    )
+    for run in runs_to_start(done.draft):
+        app.runs.start(run)

@@ -1,0 +1,198 @@
+"""RunTools: every permitted, unanswered call of the last reply; plan, then act (DESIGN 5).
+
+A failing call is a result and never discards its siblings. Calls asked for in parallel run in parallel; their results enter
+the log together, in the model's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+
+from freehold.domain import calls as plans
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.entry import Entry
+from freehold.domain.session import Use
+from freehold.domain.turn import Next
+from freehold.engine.commit import Done, Transaction, perform
+from freehold.engine.history import History
+from freehold.engine.invocation import Invocation, Outcome
+from freehold.errors import NotFound, SandboxLost, ToolError
+from freehold.ports import App, Run, SandboxRef
+from freehold.toolset import JsonObject, ToolCall, ToolResult
+
+UNKNOWN = "The sandbox was lost while this call ran. Outcome unknown, not repeated."
+_MAX_PARALLEL = 16
+
+
+def run_tools(app: App, run: Run) -> Outcome:
+    """Marks, dispatches, answers. Safe to call again at any time, by anybody."""
+    return _Round(app, run).run()
+
+
+class _Round:
+    """One invocation: mark, dispatch, results."""
+
+    def __init__(self, app: App, run: Run) -> None:
+        self._app = app
+        self._run = run
+        self._invocation = Invocation(app, run)
+        self._history = History(app, self._invocation.key, run.thread_id)
+        self._sandbox = SandboxRef(run.workspace_id, run.session_id)
+        self._no_sandbox: ToolError | None = None
+        self._stopped = Event()
+
+    def run(self) -> Outcome:
+        if not self._has_work():
+            return self._outcome(self._begin(boot_id="").answer)
+        begun = self._begin(self._boot())
+        if begun.answer not in ("dispatch", "cancel"):
+            return self._outcome(begun.answer)
+        uses = plans.started(begun.draft.heads[self._run.thread_id].uses)
+        calls = self._calls(uses)
+        results: Mapping[str, ToolResult] = {}
+        if begun.answer == "cancel":
+            self._cancel(uses, calls)
+        else:
+            results = self._dispatch(uses, calls)
+        return self._outcome(self._finish(uses, calls, results))
+
+    def _has_work(self) -> bool:
+        """Whether it is worth starting a sandbox: the plan decides, this only spares the boot."""
+        try:
+            snapshot = self._app.log.read(self._invocation.key, self._run.thread_id)
+        except NotFound:
+            return False
+        head = snapshot.heads.get(self._run.thread_id)
+        return head is not None and head.epoch == self._run.epoch and head.is_runnable
+
+    def _boot(self) -> str:
+        try:
+            return self._app.sandboxes.boot(self._sandbox)
+        except ToolError as error:
+            self._no_sandbox = error
+            return ""
+
+    def _begin(self, boot_id: str) -> Done[Next | plans.Step]:
+        return perform(
+            self._app,
+            Transaction(
+                self._invocation.key,
+                self._run.thread_id,
+                actor=self._run.name,
+                plan=lambda draft: plans.begin_tools(
+                    draft, self._run, self._invocation.lease(), boot_id
+                ),
+                landed=self._landed_begin,
+                inputs=self._history.inputs,
+            ),
+        )
+
+    def _landed_begin(self, snapshot: Snapshot, entry: Entry) -> Next | plans.Step:
+        """Our claim landed: what it marked is ours to dispatch; without a mark it was the claim of a cancellation."""
+        answer = self._invocation.landed(snapshot, entry)
+        if answer is not None:
+            return answer
+        return "dispatch" if "started" in entry.private else "cancel"
+
+    def _calls(self, uses: Sequence[Use]) -> dict[str, ToolCall]:
+        """The calls behind the uses, by event id, from the events of the reply."""
+        found: dict[str, JsonObject] = {}
+        for use in uses:
+            if use.event_id not in found:
+                events = self._app.log.events_after(
+                    self._invocation.key, self._run.thread_id, use.seq - 1, limit=1
+                )
+                found.update((str(event.body["id"]), event.body) for event in events)
+        calls = {}
+        for use in uses:
+            given = found[use.event_id]["input"]
+            assert isinstance(given, dict)
+            calls[use.event_id] = ToolCall(self._run.thread_id, use.event_id, use.name, given)
+        return calls
+
+    # ------------------------------------------------------------ acting
+    def _dispatch(
+        self, uses: Sequence[Use], calls: Mapping[str, ToolCall]
+    ) -> dict[str, ToolResult]:
+        """All calls, in parallel; an interrupt kills what runs and the calls then answer at once."""
+
+        def stop() -> None:
+            self._stopped.set()
+            self._cancel(uses, calls)
+
+        with self._invocation.watched(stop):
+            if len(uses) == 1:
+                return {uses[0].event_id: self._execute(uses[0], calls[uses[0].event_id])}
+            with ThreadPoolExecutor(min(len(uses), _MAX_PARALLEL)) as pool:
+                answers = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
+                return {use.event_id: answer for use, answer in zip(uses, answers, strict=True)}
+
+    def _execute(self, use: Use, call: ToolCall) -> ToolResult:
+        if self._no_sandbox is not None:
+            return ToolResult.text(str(self._no_sandbox), is_error=True)
+        try:
+            result = None
+            while result is None:
+                result = self._app.sandboxes.execute(self._sandbox, use.boot or "", call)
+        except SandboxLost:
+            return ToolResult.text(UNKNOWN, is_error=True)
+        except ToolError as error:
+            return ToolResult.text(str(error), is_error=True)
+        return result
+
+    def _cancel(self, uses: Sequence[Use], calls: Mapping[str, ToolCall]) -> None:
+        by_boot: dict[str, list[ToolCall]] = {}
+        for use in uses:
+            by_boot.setdefault(use.boot or "", []).append(calls[use.event_id])
+        for boot_id, cancelled in by_boot.items():
+            self._app.sandboxes.cancel(self._sandbox, boot_id, cancelled)
+
+    # ------------------------------------------------------------ results
+    def _finish(
+        self,
+        uses: Sequence[Use],
+        calls: Mapping[str, ToolCall],
+        results: Mapping[str, ToolResult],
+    ) -> Next:
+        """Commits the results; where an interrupt came first, kills what still runs and asks once more."""
+        cancelled = False
+        while True:
+            answer = self._commit_results(results, cancelled=cancelled)
+            if answer != "cancel":
+                return answer
+            self._cancel(uses, calls)
+            cancelled = True
+
+    def _commit_results(
+        self, results: Mapping[str, ToolResult], *, cancelled: bool
+    ) -> Next | plans.Step:
+        def plan(draft: Draft) -> Next | plans.Step:
+            return plans.finish_tools(
+                draft,
+                self._run,
+                self._invocation.holder,
+                results,
+                self._invocation.limits,
+                cancelled=cancelled,
+            )
+
+        return perform(
+            self._app,
+            Transaction(
+                self._invocation.key,
+                self._run.thread_id,
+                actor=self._run.name,
+                plan=plan,
+                landed=lambda s, e: self._invocation.landed(s, e) or "turn",
+                inputs=self._history.inputs,
+            ),
+        ).answer
+
+    def _outcome(self, answer: Next | plans.Step) -> Outcome:
+        assert answer not in ("dispatch", "cancel")
+        if answer == "successor":
+            self._app.runs.start(replace(self._run, leg=self._run.leg + 1))
+        return Outcome(answer)  # type: ignore[arg-type]

@@ -1,0 +1,143 @@
+"""RunTurn: at most one model request (DESIGN 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+
+from freehold import toolset
+from freehold.domain import permissions
+from freehold.domain import turn as plans
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.entry import Entry
+from freehold.domain.transcript import messages_of, with_cache_points
+from freehold.domain.turn import Next, Reply
+from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.engine.history import History
+from freehold.engine.invocation import Invocation, Outcome
+from freehold.engine.reply import ReplyReader
+from freehold.errors import ModelError, ModelStopped
+from freehold.ports import App, ModelRequest, Run, SandboxRef
+from freehold.session_doc import read_doc
+from freehold.toolset import JsonObject
+from freehold.wire.sessions import SessionAgent
+
+_WORKPLACE = (
+    "You work in a sandbox of your own. /workspace is your working directory and keeps its files "
+    "between turns. Put what you hand over to the user in /mnt/session/outputs. Files the user "
+    "uploads are under /mnt/session/uploads and are read-only."
+)
+
+
+def run_turn(app: App, run: Run) -> Outcome:
+    """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by anybody."""
+    return _Turn(app, run).run()
+
+
+class _Turn:
+    """One invocation: claim, request, advance."""
+
+    def __init__(self, app: App, run: Run) -> None:
+        self._app = app
+        self._run = run
+        self._invocation = Invocation(app, run)
+        self._history = History(app, self._invocation.key, run.thread_id)
+
+    def run(self) -> Outcome:
+        answer = self._claim()
+        if answer is not None:
+            return Outcome(answer)
+        self._history.refresh()
+        agent = read_doc(self._app.records, self._app.blobs, self._invocation.key).doc.agent
+        if permissions.enabled_tools(agent):
+            ref = SandboxRef(self._run.workspace_id, self._run.session_id)
+            self._app.sandboxes.prewarm(ref)
+        return self._advance(self._ask(agent))
+
+    def _claim(self) -> Next | None:
+        self._history.refresh()
+        done = perform(
+            self._app,
+            Transaction(
+                self._invocation.key,
+                self._run.thread_id,
+                actor=self._run.name,
+                plan=lambda draft: plans.begin_turn(draft, self._run, self._invocation.lease()),
+                landed=self._invocation.landed,
+                inputs=self._history.inputs,
+            ),
+        )
+        return done.answer
+
+    def _ask(self, agent: SessionAgent) -> Reply | ModelError | ModelStopped:
+        """One model request, closed at once when an interrupt is accepted meanwhile."""
+        topic = self._invocation.key.feed(self._run.thread_id)
+        reader = ReplyReader(agent, self._app.feed, topic)
+        reply = self._app.model.open(request_of(agent, self._history))
+        try:
+            with self._invocation.watched(reply.close):
+                return reader.read(reply)
+        except (ModelError, ModelStopped) as error:
+            return error
+        finally:
+            reply.close()
+
+    def _advance(self, result: Reply | ModelError | ModelStopped) -> Outcome:
+        """Appends what came of the request, and starts what that asks for: a successor, a child."""
+        done = perform(
+            self._app,
+            Transaction(
+                self._invocation.key,
+                self._run.thread_id,
+                actor=self._run.name,
+                plan=lambda draft: self._plan_end(draft, result),
+                landed=self._landed,
+                inputs=self._history.inputs,
+            ),
+        )
+        if done.answer == "successor":
+            self._app.runs.start(replace(self._run, leg=self._run.leg + 1))
+        for started in runs_to_start(done.draft) if done.entry is None else ():
+            if started.thread_id != self._run.thread_id:
+                self._app.runs.start(started)
+        head = done.draft.heads[self._run.thread_id]
+        seconds = self._pause(head.retries, result) if done.answer == "wait" else 0
+        return Outcome(done.answer, seconds=seconds, turns=head.turns)
+
+    def _pause(self, retries: int, result: object) -> int:
+        """Seconds until the next attempt: what the provider asked for, else exponential."""
+        settings = self._app.settings
+        asked = result.retry_after if isinstance(result, ModelError) else None
+        backoff = min(settings.retry_cap_seconds, settings.retry_base_seconds * 2.0 ** max(0, retries - 1))
+        return ceil(max(asked or 0.0, backoff))
+
+    def _landed(self, snapshot: Snapshot, entry: Entry) -> Next:
+        return self._invocation.landed(snapshot, entry) or "turn"
+
+    def _plan_end(self, draft: Draft, result: Reply | ModelError | ModelStopped) -> Next:
+        run, holder, limits = self._run, self._invocation.holder, self._invocation.limits
+        if isinstance(result, Reply):
+            return plans.finish_turn(draft, run, holder, result, limits)
+        if isinstance(result, ModelStopped):
+            result = ModelError("model_request_failed", "The request was stopped.", retryable=True)
+        return plans.fail_turn(draft, run, holder, result, limits)
+
+
+def request_of(agent: SessionAgent, history: History) -> ModelRequest:
+    """The request for the conversation so far. Byte-stable from turn to turn: nothing in it depends on the clock (DESIGN 6)."""
+    names = permissions.enabled_tools(agent)
+    tools = toolset.tool_definitions(names)
+    system: list[JsonObject] = []
+    if agent.system:
+        system.append({"type": "text", "text": agent.system})
+    if tools:
+        system.append({"type": "text", "text": _WORKPLACE})
+    marked = with_cache_points(system, tools, messages_of(history.entries))
+    return ModelRequest(
+        model=agent.model.id,
+        system=marked[0],
+        tools=marked[1],
+        messages=marked[2],
+        effort=agent.model.effort.type if agent.model.effort else None,
+        speed=agent.model.speed,
+    )

@@ -1,0 +1,260 @@
+"""The log of a session over `Records` and `Blobs`: snapshots, commits, entries. The protocol itself is in `domain/`.
+
+Bodies that would push an item over `MAX_ITEM` bytes go to `Blobs` first, payload before pointer; the hash covers the bytes as
+stored, pointers included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from freehold import keys
+from freehold.domain import chain
+from freehold.domain.draft import Draft, DraftEntry, Snapshot
+from freehold.domain.entry import Entry, StoredEvent
+from freehold.domain.session import Claim, Head, SessionState
+from freehold.errors import NotFound
+from freehold.keys import Key, SessionKey
+from freehold.ports import Blobs, Condition, Item, Records, Secrets, Write
+from freehold.toolset import JsonObject
+from freehold.wire.base import WireModel
+
+VERSION = 1
+MAX_ITEM = 300_000
+_POINTER = "$blob"
+_PAGE = 200
+
+
+class EventLog:
+    """Reads and writes feeds. Every write is one transaction composed by a `Draft`."""
+
+    def __init__(self, records: Records, blobs: Blobs, secrets: Secrets) -> None:
+        self._records = records
+        self._blobs = blobs
+        self._secrets = secrets
+
+    # ------------------------------------------------------------ snapshots
+    def read(self, key: SessionKey, thread_id: str = "", *, every: bool = False) -> Snapshot:
+        """The session, the thread (default: the primary) and the primary; `every` = all threads.
+
+        Raises NotFound for a session that is not there. A deleted one is returned with `session.dead` set.
+        """
+        wanted = [key.state()]
+        if thread_id:
+            wanted += [key.head(thread_id), key.claim(thread_id)]
+        found = self._records.get(wanted)
+        if found[0] is None:
+            raise NotFound(f"Session {key.session_id} not found.")
+        session = SessionState.from_item(found[0])
+        if every or session.threads > 1 or not thread_id:
+            return self._read_threads(key, session, thread_id or session.primary_id, every=every)
+        return _snapshot(key, session, found[1:2], {thread_id: found[2]})
+
+    def _read_threads(
+        self, key: SessionKey, session: SessionState, thread_id: str, *, every: bool
+    ) -> Snapshot:
+        """The rest of a snapshot where more than one thread may matter."""
+        if every and session.threads > 1:
+            page = self._records.query(key.partition, prefix="thread/")
+            heads = [item for k, item in page.items if k.sk.endswith("/head")]
+            claim = next((i for k, i in page.items if k == key.claim(thread_id)), None)
+            return _snapshot(key, session, heads, {thread_id: claim})
+        threads = dict.fromkeys((thread_id, session.primary_id))
+        found = self._records.get([*(key.head(t) for t in threads), key.claim(thread_id)])
+        return _snapshot(key, session, found[:-1], {thread_id: found[-1]})
+
+    # ------------------------------------------------------------ commits
+    def commit(self, draft: Draft) -> None:
+        """Writes the draft. Raises StaleRead or AmbiguousWrite; see `engine.commit.perform` for the loop around it."""
+        writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
+        self._records.write([*writes, draft.session_write(), *draft.claim_writes(), *draft.extra])
+
+    def create(self, draft: Draft) -> None:
+        """Writes the first commit of a session that does not exist yet. Raises StaleRead when it does."""
+        writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
+        absent = (Condition("", "absent", reason="session is new"),)
+        state = Write(draft.snapshot.key.state(), put=draft.session.to_item(), conditions=absent)  # type: ignore[arg-type]
+        self._records.write([*writes, state, *draft.extra])
+
+    def _entry_writes(self, draft: Draft, entry: DraftEntry) -> list[Write]:
+        """The commit's item and the head that points behind it."""
+        key, thread_id = draft.snapshot.key, entry.thread_id
+        before = draft.snapshot.heads.get(thread_id)
+        version, first_seq = entry.head.version - 1, entry.head.next_seq - len(entry.events)
+        previous = before.chain if before else chain.genesis(key.session_id, thread_id)
+        events, private = self._bodies(key, draft.commit_id, entry)
+        header = {
+            "v": VERSION,
+            "version": version,
+            "first_seq": first_seq,
+            "n": len(entry.events),
+            "at": draft.at,
+            "actor": draft.actor,
+            "commit_id": draft.commit_id,
+        }
+        digest = chain.commit_hash(previous, header, events, private)
+        head = replace(entry.head, chain=digest)
+        if before and before.is_busy and not head.is_busy:
+            head = replace(head, seal=self._seal(thread_id, version, digest))
+        unchanged = (
+            Condition("version", "==", before.version, "head as read")
+            if before
+            else Condition("", "absent", reason="thread is new")
+        )
+        item = {**header, "prev_hash": previous, "hash": digest, "events": events, "private": private}
+        place = Key(key.feed(thread_id), keys.entry(first_seq, version))
+        return [
+            Write(place, put=item, conditions=(Condition("", "absent", reason="position is free"),)),
+            Write(key.head(thread_id), put=head.to_item(), conditions=(unchanged,)),  # type: ignore[arg-type]
+        ]
+
+    def _seal(self, thread_id: str, version: int, digest: bytes) -> dict[str, Any]:
+        """A keyed mark of the chain's end, so that a truncation or a rewritten suffix is found."""
+        message = f"{thread_id}/{version}/".encode() + digest
+        return {"version": version, "hash": digest, "mac": self._secrets.mac("log-seal", message)}
+
+    # ------------------------------------------------------------ entries
+    def entries(
+        self,
+        key: SessionKey,
+        thread_id: str,
+        *,
+        after: str = "",
+        before: str = "",
+        limit: int = 1000,
+        reverse: bool = False,
+    ) -> tuple[list[Entry], bool]:
+        """Commits between two sort keys, and whether more follow."""
+        page = self._records.query(
+            key.feed(thread_id), after=after, before=before, limit=limit, reverse=reverse
+        )
+        return [self._entry(key, item) for _, item in page.items], page.more
+
+    def all_entries(self, key: SessionKey, thread_id: str) -> list[Entry]:
+        """The whole feed, oldest first."""
+        found: list[Entry] = []
+        after, more = "", True
+        while more:
+            batch, more = self.entries(key, thread_id, after=after)
+            found += batch
+            if batch:
+                after = keys.entry(batch[-1].first_seq, batch[-1].version)
+        return found
+
+    def scan(
+        self, key: SessionKey, thread_id: str, *, beyond: int, reverse: bool = False
+    ) -> Iterator[StoredEvent]:
+        """Events above (`reverse`: below) a sequence number, in that order, read page by page as they are taken."""
+        feed, at, more = key.feed(thread_id), "", True
+        if reverse:
+            at = keys.entry(beyond, 0)
+        elif beyond:
+            # The commit that holds the next event may begin before it.
+            upto = keys.entry(beyond + 1, 10**12 - 1)
+            start = self._records.query(feed, before=upto, limit=1, reverse=True).items
+            for _, item in start:
+                yield from (e for e in self._entry(key, item).sequenced if e.seq > beyond)
+            at = start[0][0].sk if start else ""
+        while more:
+            bound = {"before": at} if reverse else {"after": at}
+            page = self._records.query(feed, limit=_PAGE, reverse=reverse, **bound)
+            for place, item in page.items:
+                at = place.sk
+                events = self._entry(key, item).sequenced
+                yield from reversed([e for e in events if e.seq < beyond]) if reverse else events
+            more = page.more
+
+    def events_after(
+        self, key: SessionKey, thread_id: str, after_seq: int, limit: int = 200
+    ) -> list[StoredEvent]:
+        """At most `limit` events with a sequence number above `after_seq`, in order. Consistent."""
+        return list(islice(self.scan(key, thread_id, beyond=after_seq), limit))
+
+    def find_commit(
+        self, key: SessionKey, thread_id: str, commit_id: str, since: int
+    ) -> Entry | None:
+        """The commit of that id among those of version `since` and later."""
+        found, more = self.entries(key, thread_id, reverse=True, limit=50)
+        while found:
+            for entry in found:
+                if entry.commit_id == commit_id:
+                    return entry
+                if entry.version < since:
+                    return None
+            if not more:
+                return None
+            last = keys.entry(found[-1].first_seq, found[-1].version)
+            found, more = self.entries(key, thread_id, before=last, reverse=True, limit=50)
+        return None
+
+    # ------------------------------------------------------------ bytes
+    def _bodies(self, key: SessionKey, commit_id: str, entry: DraftEntry) -> tuple[bytes, bytes]:
+        """Events and private half as stored; the largest bodies move to blobs until the item fits."""
+        bodies = [_dump(event) for event in entry.events]
+        private = _dump(entry.private)
+        size = sum(map(len, bodies)) + len(private)
+        if size > MAX_ITEM and len(private) > MAX_ITEM // 4:
+            name = f"{key.partition}/{entry.thread_id}/{commit_id}/private"
+            self._blobs.put(name, private)
+            size -= len(private)
+            private = _dump({_POINTER: name})
+        for n in sorted(range(len(bodies)), key=lambda n: -len(bodies[n])):
+            if size <= MAX_ITEM:
+                break
+            name = f"{key.partition}/{entry.thread_id}/{commit_id}/{n}"
+            self._blobs.put(name, bodies[n])
+            size -= len(bodies[n])
+            bodies[n] = _dump({_POINTER: name})
+        return b"[" + b",".join(bodies) + b"]", private
+
+    def _entry(self, key: SessionKey, item: Item) -> Entry:
+        """An item of any schema version so far as an `Entry`."""
+        stored: Any = item
+        events = json.loads(stored["events"])
+        if _POINTER.encode() in stored["events"]:
+            events = [self._resolve(key, event) for event in events]
+        private = self._resolve(key, json.loads(stored["private"]))
+        return Entry(
+            version=stored["version"],
+            first_seq=stored["first_seq"],
+            at=stored["at"],
+            actor=stored["actor"],
+            commit_id=stored["commit_id"],
+            prev_hash=stored["prev_hash"],
+            hash=stored["hash"],
+            events=tuple(events),
+            private=private,
+        )
+
+    def _resolve(self, key: SessionKey, body: JsonObject) -> JsonObject:
+        """Follows a pointer, which a session's own prefix guards: content cannot forge its way to another's blob."""
+        name = body.get(_POINTER)
+        if len(body) != 1 or not isinstance(name, str) or not name.startswith(key.partition + "/"):
+            return body
+        resolved: JsonObject = json.loads(self._blobs.get(name))
+        return resolved
+
+
+def _snapshot(
+    key: SessionKey,
+    session: SessionState,
+    heads: Sequence[Item | None],
+    claims: dict[str, Item | None],
+) -> Snapshot:
+    found = [Head.from_item(item) for item in heads if item is not None]
+    return Snapshot(
+        key,
+        session,
+        {head.thread_id: head for head in found},
+        {t: Claim.from_item(item) for t, item in claims.items() if item is not None},
+    )
+
+
+def _dump(value: WireModel | JsonObject) -> bytes:
+    if isinstance(value, WireModel):
+        return value.model_dump_json().encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,279 @@
+"""Sessions: create, retrieve, list, update, archive, delete (BEHAVIOUR 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from freehold import keys
+from freehold.domain import append
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.session import Head, SessionState
+from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.errors import InvalidRequest, NotFound, StaleRead
+from freehold.ids import is_id, new_id, parse_timestamp, timestamp
+from freehold.keys import SessionKey
+from freehold.ports import App, Condition, Write
+from freehold.services.agents import load_agent, session_agent
+from freehold.services.keys import Caller
+from freehold.services.paging import Cursor, walk
+from freehold.session_doc import SessionDoc, StoredDoc, parse_doc, read_doc, write_doc
+from freehold.wire.agents import Agent
+from freehold.wire.events import CacheCreationUsage, SessionUpdatedEvent
+from freehold.wire.sessions import (
+    CreateSession,
+    DeletedSession,
+    Session,
+    SessionList,
+    SessionPage,
+    SessionStats,
+    SessionUsage,
+    UpdateSession,
+)
+
+
+def locate_session(app: App, caller: Caller, session_id: str) -> tuple[SessionKey, Snapshot]:
+    """The session of the caller's workspace. Raises NotFound, also for a deleted one."""
+    if not is_id("sesn", session_id):
+        raise NotFound(f"Session {session_id} not found.")
+    key = SessionKey(caller.workspace_id, session_id)
+    snapshot = app.log.read(key)
+    if snapshot.session.dead:
+        raise NotFound(f"Session {session_id} not found.")
+    return key, snapshot
+
+
+def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
+    """Session, primary thread, index row and first events in one transaction; a listing right after shows it.
+
+    With `initial_events` it is created running and its run is started. Raises InvalidRequest, NotFound.
+    """
+    agent = _usable_agent(app, caller, request)
+    _check_environment(app, caller, request.environment_id)
+    key = SessionKey(caller.workspace_id, new_id("sesn"))
+    now = app.clock()
+    at = timestamp(now)
+    head = Head(thread_id=new_id("sthr"), parent_id=None, agent_name=agent.name, created_at=at, updated_at=at)
+    doc = SessionDoc(
+        id=key.session_id,
+        agent=session_agent(agent),
+        environment_id=request.environment_id,
+        title=request.title,
+        metadata=request.metadata or {},
+        created_at=at,
+        updated_at=at,
+    )
+    state = SessionState(primary_id=head.thread_id, updated_at=at)
+    draft = Draft(
+        Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now
+    )
+    draft.born(head)
+    if request.initial_events:
+        append.append_events(draft, [event.accepted() for event in request.initial_events])
+    draft.extra += [
+        write_doc(app.blobs, key, doc, revision=0),
+        Write(key.index(), put={"created_at": at}, conditions=(Condition("", "absent"),)),
+        *_references(caller, agent, request.environment_id),
+    ]
+    try:
+        app.log.create(draft)
+    except StaleRead as error:
+        raise InvalidRequest(
+            "The agent or the environment was archived or deleted while the session was created."
+        ) from error
+    for run in runs_to_start(draft):
+        app.runs.start(run)
+    return retrieve_session(app, caller, key.session_id)
+
+
+def _usable_agent(app: App, caller: Caller, request: CreateSession) -> Agent:
+    agent = load_agent(app, caller, request.agent_id, request.agent_version)
+    if agent.archived_at is not None:
+        raise InvalidRequest(f"Agent {agent.id} is archived and cannot be used by new sessions.")
+    return agent
+
+
+def _check_environment(app: App, caller: Caller, environment_id: str) -> None:
+    """A readable refusal; the transaction's conditions decide."""
+    place = keys.environment(caller.workspace_id, environment_id)
+    item = app.records.get([place])[0] if is_id("env", environment_id) else None
+    if item is None:
+        raise NotFound(f"Environment {environment_id} not found.")
+    if item.get("archived"):
+        raise InvalidRequest(
+            f"Environment {environment_id} is archived and cannot be used by new sessions.",
+            details={"error_code": "environment_archived"},
+        )
+
+
+def _references(caller: Caller, agent: Agent, environment_id: str) -> list[Write]:
+    """The agent is usable still, and the environment counts one more session: an environment in use is not deleted."""
+    usable = (Condition("", "exists"), Condition("archived", "==", value=False, reason="not archived"))
+    return [
+        Write(keys.agent(caller.workspace_id, agent.id), conditions=usable),
+        Write(
+            keys.environment(caller.workspace_id, environment_id),
+            add={"sessions": 1},
+            conditions=usable,
+        ),
+    ]
+
+
+def retrieve_session(app: App, caller: Caller, session_id: str) -> Session:
+    """Raises NotFound."""
+    key, snapshot = locate_session(app, caller, session_id)
+    stored = read_doc(app.records, app.blobs, key)
+    return render(app, stored.doc, snapshot.session, snapshot.primary)
+
+
+def render(app: App, doc: SessionDoc, state: SessionState, primary: Head) -> Session:
+    """The session as the API shows it; status is derived, never stored."""
+    end = parse_timestamp(state.archived_at) if state.archived_at else app.clock()
+    running = 0.0
+    if state.running_since is not None:
+        running = max(0.0, (app.clock() - parse_timestamp(state.running_since)).total_seconds())
+    return Session(
+        id=doc.id,
+        agent=doc.agent,
+        environment_id=doc.environment_id,
+        title=doc.title,
+        status=status_of(state, primary),
+        metadata=doc.metadata,
+        resources=[],
+        vault_ids=[],
+        outcome_evaluations=[],
+        stats=SessionStats(
+            active_seconds=state.threads_active_us / 1e6 + running,
+            duration_seconds=max(0.0, (end - parse_timestamp(doc.created_at)).total_seconds()),
+        ),
+        usage=SessionUsage(
+            input_tokens=state.input_tokens,
+            output_tokens=state.output_tokens,
+            cache_read_input_tokens=state.cache_read_input_tokens,
+            cache_creation=CacheCreationUsage(
+                ephemeral_5m_input_tokens=state.cache_creation_5m,
+                ephemeral_1h_input_tokens=state.cache_creation_1h,
+            ),
+            active_seconds=state.active_us / 1e6 + running,
+        ),
+        budget=None,
+        created_at=doc.created_at,
+        updated_at=max(doc.updated_at, state.updated_at),
+        archived_at=state.archived_at,
+    )
+
+
+def status_of(state: SessionState, primary: Head) -> str:
+    """`running` if any thread runs; parked and paused sessions are idle (BEHAVIOUR 5.3)."""
+    if state.archived_at is not None or primary.status == "terminated":
+        return "terminated"
+    if state.running:
+        return "rescheduling" if state.rescheduled else "running"
+    return "idle"
+
+
+def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
+    """One page in the order asked; archived ones only when asked for. Raises InvalidRequest for a bad cursor."""
+    cursor = Cursor.parse(query.page, order=query.order)
+
+    def load(ids: Sequence[str]) -> list[Session | None]:
+        return [_listed(app, caller, session_id, query) for session_id in ids]
+
+    found = walk(
+        app.records,
+        keys.collection(caller.workspace_id, "sessions"),
+        cursor,
+        limit=query.limit,
+        load=load,
+    )
+    return SessionPage(data=found.items, next_page=found.next_page, prev_page=found.prev_page)
+
+
+def _listed(app: App, caller: Caller, session_id: str, query: SessionList) -> Session | None:
+    """The session if the filters let it through; None also where it was deleted since the index was read."""
+    key = SessionKey(caller.workspace_id, session_id)
+    doc, state = app.records.get([key.doc(), key.state()])
+    if doc is None or state is None:
+        return None
+    session = SessionState.from_item(state)
+    if session.dead or (session.archived_at and not query.include_archived):
+        return None
+    head = app.records.get([key.head(session.primary_id)])[0]
+    if head is None:
+        return None
+    shown = render(app, parse_doc(app.blobs, doc).doc, session, Head.from_item(head))
+    return shown if query.admits(shown) else None
+
+
+def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
+    """Title and metadata; `session.updated` carries only what changed, and a no-op writes nothing (BEHAVIOUR 5.4)."""
+    key, _ = locate_session(app, caller, session_id)
+
+    def plan(draft: Draft) -> StoredDoc:
+        stored = read_doc(app.records, app.blobs, key)
+        if draft.session.archived_at or draft.session.dead:
+            raise InvalidRequest("Cannot update an archived session.")
+        changed = request.apply(stored.doc.title, stored.doc.metadata)
+        if not changed:
+            return stored
+        doc = stored.doc.model_copy(update={**changed, "updated_at": draft.at})
+        shown = {k: v for k, v in changed.items() if v or k == "title"}
+        draft.need("archived_at")
+        draft.emit(draft.session.primary_id, SessionUpdatedEvent, **shown)
+        draft.extra.append(write_doc(app.blobs, key, doc, stored.revision + 1))
+        return StoredDoc(doc, stored.revision + 1)
+
+    perform(
+        app,
+        Transaction(
+            key,
+            "",
+            actor=caller.key_id,
+            plan=plan,
+            landed=lambda *_: read_doc(app.records, app.blobs, key),
+        ),
+    )
+    return retrieve_session(app, caller, session_id)
+
+
+def archive_session(app: App, caller: Caller, session_id: str) -> Session:
+    """Ends it for good; archiving again answers it unchanged. Raises InvalidRequest while it runs."""
+    key, snapshot = locate_session(app, caller, session_id)
+    if snapshot.session.archived_at is None:
+
+        def plan(draft: Draft) -> None:
+            if draft.session.archived_at is None:
+                append.archive_session(draft)
+
+        perform(
+            app,
+            Transaction(
+                key, "", actor=caller.key_id, plan=plan, landed=lambda *_: None, every=True
+            ),
+        )
+    return retrieve_session(app, caller, session_id)
+
+
+def delete_session(app: App, caller: Caller, session_id: str) -> DeletedSession:
+    """The tombstone, then the purge. Raises InvalidRequest while it runs, NotFound when it is gone."""
+    key, _ = locate_session(app, caller, session_id)
+    stored = read_doc(app.records, app.blobs, key)
+
+    def plan(draft: Draft) -> None:
+        if draft.session.dead:
+            raise NotFound(f"Session {session_id} not found.")
+        append.delete_session(draft, key.index())
+        draft.extra += _unreference(app, caller, stored.doc.environment_id)
+
+    perform(
+        app,
+        Transaction(key, "", actor=caller.key_id, plan=plan, landed=lambda *_: None, every=True),
+    )
+    return DeletedSession(id=session_id)
+
+
+def _unreference(app: App, caller: Caller, environment_id: str) -> list[Write]:
+    """One session fewer; nothing to count where the environment was deleted by force."""
+    place = keys.environment(caller.workspace_id, environment_id)
+    if app.records.get([place])[0] is None:
+        return []
+    return [Write(place, add={"sessions": -1}, conditions=(Condition("", "exists"),))]

@@ -1,0 +1,127 @@
+"""Threads of a session (BEHAVIOUR 12.1)."""
+
+from __future__ import annotations
+
+from freehold.domain.draft import Snapshot
+from freehold.domain.session import Head
+from freehold.errors import InvalidRequest, NotFound
+from freehold.ids import is_id, parse_timestamp
+from freehold.keys import SessionKey
+from freehold.ports import App
+from freehold.services.events import page_of
+from freehold.services.keys import Caller
+from freehold.services.sessions import locate_session
+from freehold.session_doc import read_doc
+from freehold.wire.events import CacheCreationUsage
+from freehold.wire.lists import EventList, EventPage, ThreadEventList, ThreadList, ThreadPage
+from freehold.wire.sessions import SessionAgent
+from freehold.wire.threads import (
+    SessionThread,
+    SessionThreadAgent,
+    SessionThreadStats,
+    SessionThreadUsage,
+)
+
+
+def locate_thread(
+    app: App, caller: Caller, session_id: str, thread_id: str | None
+) -> tuple[SessionKey, str, Head]:
+    """The thread's key, id and head; None asks for the primary. Raises NotFound, InvalidRequest for a malformed id."""
+    key, snapshot = locate_session(app, caller, session_id)
+    wanted = thread_id or snapshot.session.primary_id
+    return key, wanted, _head(app, key, snapshot, wanted)
+
+
+def _head(app: App, key: SessionKey, snapshot: Snapshot, thread_id: str) -> Head:
+    if not is_id("sthr", thread_id):
+        raise InvalidRequest("Invalid thread ID.")
+    if thread_id in snapshot.heads:
+        return snapshot.heads[thread_id]
+    found = app.log.read(key, thread_id).heads.get(thread_id)
+    if found is None:
+        raise NotFound(f"Thread {thread_id} not found.")
+    return found
+
+
+def list_threads(app: App, caller: Caller, session_id: str, query: ThreadList) -> ThreadPage:
+    """Every thread, oldest first, the primary among them."""
+    key, _ = locate_session(app, caller, session_id)
+    snapshot = app.log.read(key, every=True)
+    agent = read_doc(app.records, app.blobs, key).doc.agent
+    heads = sorted(snapshot.heads.values(), key=lambda head: head.thread_id)
+    threads = [render(app, key, head, agent) for head in heads]
+    after = query.page or ""
+    admitted = [t for t in threads if t.id > after and query.admits(t)]
+    page = admitted[: query.limit]
+    next_page = page[-1].id if len(admitted) > len(page) else None
+    return ThreadPage(data=page, next_page=next_page)
+
+
+def retrieve_thread(app: App, caller: Caller, session_id: str, thread_id: str) -> SessionThread:
+    """Raises NotFound, InvalidRequest for a malformed id."""
+    key, _, head = locate_thread(app, caller, session_id, thread_id)
+    agent = read_doc(app.records, app.blobs, key).doc.agent
+    return render(app, key, head, agent)
+
+
+def list_thread_events(
+    app: App, caller: Caller, session_id: str, thread_id: str, query: ThreadEventList
+) -> EventPage:
+    """A page of one thread's feed, oldest first. Raises NotFound, InvalidRequest."""
+    key, thread_id, _ = locate_thread(app, caller, session_id, thread_id)
+    snapshot = app.log.read(key, thread_id)
+    events = EventList(limit=query.limit, page=query.page)
+    return page_of(app, key, snapshot, thread_id, events)
+
+
+def render(app: App, key: SessionKey, head: Head, agent: SessionAgent) -> SessionThread:
+    """The thread as the API shows it. `stats` is null until it first ran, `usage` until it first idled (BEHAVIOUR 0)."""
+    return SessionThread(
+        id=head.thread_id,
+        session_id=key.session_id,
+        parent_thread_id=head.parent_id,
+        agent=SessionThreadAgent.of(agent),
+        status=_status(head),
+        usage=_usage(head) if head.used and head.seal is not None else None,
+        stats=_stats(app, head) if head.used else None,
+        workflow_run_id=None,
+        created_at=head.created_at,
+        updated_at=head.updated_at,
+        archived_at=head.archived_at,
+    )
+
+
+def _status(head: Head) -> str:
+    """Parked and paused threads are idle to a client."""
+    return "idle" if head.status in ("requires_action", "budget_reached") else head.status
+
+
+def _active_seconds(app: App, head: Head) -> float:
+    if head.running_since is None:
+        return head.active_us / 1e6
+    since = parse_timestamp(head.running_since)
+    return head.active_us / 1e6 + max(0.0, (app.clock() - since).total_seconds())
+
+
+def _stats(app: App, head: Head) -> SessionThreadStats:
+    end = parse_timestamp(head.archived_at) if head.archived_at else app.clock()
+    lived = (end - parse_timestamp(head.created_at)).total_seconds()
+    return SessionThreadStats(
+        active_seconds=_active_seconds(app, head),
+        duration_seconds=max(0.0, lived),
+        startup_seconds=0.0,
+    )
+
+
+def _usage(head: Head) -> SessionThreadUsage:
+    spent = head.usage
+    return SessionThreadUsage(
+        input_tokens=spent.get("input_tokens", 0),
+        output_tokens=spent.get("output_tokens", 0),
+        cache_read_input_tokens=spent.get("cache_read_input_tokens", 0),
+        cache_creation=CacheCreationUsage(
+            ephemeral_5m_input_tokens=spent.get("cache_creation_5m", 0),
+            ephemeral_1h_input_tokens=spent.get("cache_creation_1h", 0),
+        ),
+        active_seconds=head.active_us / 1e6,
+    )
