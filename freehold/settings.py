@@ -72,6 +72,8 @@ class Settings(BaseModel):
     retry_cap_seconds: float = 60.0
     max_tool_rounds: int = Field(default=1000, ge=1)
     write_attempts: int = 20
+    write_backoff_seconds: float = 0.005
+    """First ceiling of the jittered pause between attempts of one transaction; it doubles up to 0.2 s."""
     ping_seconds: float = 10.0
 
     @model_validator(mode="after")
@@ -82,7 +84,8 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **given: object) -> Settings:
-        """Settings from the environment; `given`, the options of the command line, wins unless None.
+        """Settings from the environment; `given`, the options of the command line, wins unless
+        None.
 
         Raises ValidationError, which `explain` puts in words.
         """

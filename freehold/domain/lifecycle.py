@@ -50,6 +50,7 @@ def start(draft: Draft, thread_id: str) -> None:
     if draft.session.running == 0:
         draft.set_session(running_since=draft.at)
     post(draft, thread_id, SessionThreadStatusRunningEvent)
+    draft.note(thread_id, "period", draft.session.gen)
     draft.set_session(running=draft.session.running + 1)
     draft.set(
         thread_id,
@@ -230,6 +231,7 @@ def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> No
         draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
         draft.set_session(running=1, running_since=draft.at)
     post(draft, thread_id, SessionThreadStatusRunningEvent)
+    draft.note(thread_id, "period", draft.session.gen)
     draft.set(
         thread_id,
         status="running",

@@ -56,7 +56,7 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
     unsure = False
     for attempt in range(app.settings.write_attempts):
         if attempt:
-            _pause(attempt)
+            _pause(app.settings.write_backoff_seconds * 2**attempt)
         snapshot = app.log.read(
             transaction.key, transaction.thread_id, every=transaction.every
         )
@@ -88,10 +88,9 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
     raise Unavailable("The session is too busy to take this write. Try again.", retry_after=1)
 
 
-def _pause(attempt: int) -> None:
-    """Full jitter, 5 to 200 ms: writers that collided must not collide again in step."""
-    ceiling = min(0.2, 0.005 * 2**attempt)
-    threading.Event().wait(random.uniform(0.0, ceiling))  # noqa: S311 - spreads load, guards nothing
+def _pause(ceiling: float) -> None:
+    """Full jitter, at most 200 ms: writers that collided must not collide again in step."""
+    threading.Event().wait(random.uniform(0.0, min(0.2, ceiling)))  # noqa: S311 - spreads load, guards nothing
 
 
 def runs_to_start(draft: Draft) -> list[Run]:

@@ -53,6 +53,7 @@ class ReplyReader:
         self._events: list[WireModel] = []
         self._uses: list[Use] = []
         self._denied: dict[str, str] = {}
+        self._children: list[tuple[str, str]] = []
         self._blocks: list[JsonObject] = []
         self.usage = Usage()
 
@@ -173,6 +174,7 @@ class ReplyReader:
             stop_reason=done.stop_reason,
             stop_details=details,
             denied=self._denied,
+            children=tuple(self._children),
             text="\n\n".join(texts),
         )
 

@@ -29,7 +29,10 @@ _MAX_PARALLEL = 16
 
 def run_tools(app: App, run: Run) -> Outcome:
     """Marks, dispatches, answers. Safe to call again at any time, by anybody."""
-    return _Round(app, run).run()
+    try:
+        return _Round(app, run).run()
+    except NotFound:
+        return Outcome("taken")  # the session was deleted under the run
 
 
 class _Round:

@@ -16,7 +16,7 @@ from freehold.engine.commit import Transaction, perform, runs_to_start
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome
 from freehold.engine.reply import ReplyReader
-from freehold.errors import ModelError, ModelStopped
+from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ports import App, ModelRequest, Run, SandboxRef
 from freehold.session_doc import read_doc
 from freehold.toolset import JsonObject
@@ -29,17 +29,24 @@ _WORKPLACE = (
 )
 
 
-def run_turn(app: App, run: Run) -> Outcome:
-    """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by anybody."""
-    return _Turn(app, run).run()
+def run_turn(app: App, run: Run, *, reader: type[ReplyReader] = ReplyReader) -> Outcome:
+    """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by anybody.
+
+    `reader` decides what the blocks of a reply mean.
+    """
+    try:
+        return _Turn(app, run, reader).run()
+    except NotFound:
+        return Outcome("taken")  # the session was deleted under the run
 
 
 class _Turn:
     """One invocation: claim, request, advance."""
 
-    def __init__(self, app: App, run: Run) -> None:
+    def __init__(self, app: App, run: Run, reader: type[ReplyReader]) -> None:
         self._app = app
         self._run = run
+        self._reader = reader
         self._invocation = Invocation(app, run)
         self._history = History(app, self._invocation.key, run.thread_id)
 
@@ -72,7 +79,7 @@ class _Turn:
     def _ask(self, agent: SessionAgent) -> Reply | ModelError | ModelStopped:
         """One model request, closed at once when an interrupt is accepted meanwhile."""
         topic = self._invocation.key.feed(self._run.thread_id)
-        reader = ReplyReader(agent, self._app.feed, topic)
+        reader = self._reader(agent, self._app.feed, topic)
         reply = self._app.model.open(request_of(agent, self._history))
         try:
             with self._invocation.watched(reply.close):

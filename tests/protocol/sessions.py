@@ -1,0 +1,81 @@
+"""A session written straight into the store, with an agent the public API does not offer yet: one tool that asks."""
+
+from __future__ import annotations
+
+from freehold.domain.draft import Draft, Snapshot
+from freehold.domain.session import Head, SessionState
+from freehold.ids import new_id, timestamp
+from freehold.keys import SessionKey
+from freehold.ports import App
+from freehold.services.keys import Caller
+from freehold.session_doc import SessionDoc, write_doc
+from freehold.wire.sessions import SessionAgent
+
+WORKSPACE = "wrkspc_test"
+
+
+def asking_agent() -> SessionAgent:
+    """`bash` is always allowed, `write` always asks."""
+    policies = {"bash": "always_allow", "write": "always_ask"}
+    return SessionAgent.model_validate(
+        {
+            "type": "agent",
+            "id": new_id("agent"),
+            "version": 1,
+            "name": "tester",
+            "description": None,
+            "system": None,
+            "model": {"id": "claude-opus-5", "effort": None, "speed": "standard"},
+            "mcp_servers": [],
+            "skills": [],
+            "multiagent": None,
+            "execution_identity": {"type": "service_account"},
+            "tools": [
+                {
+                    "type": "agent_toolset_20260401",
+                    "default_config": {
+                        "enabled": False,
+                        "permission_policy": {"type": "always_allow"},
+                    },
+                    "configs": [
+                        {
+                            "type": name,
+                            "name": name,
+                            "enabled": True,
+                            "permission_policy": {"type": policy},
+                        }
+                        for name, policy in policies.items()
+                    ],
+                }
+            ],
+        }
+    )
+
+
+def seed_session(app: App, *, cap: int | None = None) -> tuple[SessionKey, Caller]:
+    """An idle session with its primary thread."""
+    key = SessionKey(WORKSPACE, new_id("sesn"))
+    at = timestamp(app.clock())
+    agent = asking_agent()
+    head = Head(
+        thread_id=new_id("sthr"),
+        parent_id=None,
+        agent_name=agent.name,
+        created_at=at,
+        updated_at=at,
+    )
+    state = SessionState(primary_id=head.thread_id, cap=cap, updated_at=at)
+    draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor="test", now=app.clock())
+    draft.born(head)
+    doc = SessionDoc(
+        id=key.session_id,
+        agent=agent,
+        environment_id=new_id("env"),
+        title=None,
+        metadata={},
+        created_at=at,
+        updated_at=at,
+    )
+    draft.extra.append(write_doc(app.blobs, key, doc, revision=0))
+    app.log.create(draft)
+    return key, Caller(WORKSPACE, "key_test", "api")

@@ -1,0 +1,240 @@
+"""Random schedules of everything at once: clients, starts, crashes, lost answers, slow and duplicate workers, reboots.
+
+The world checks every invariant after every transaction; each walk must end with nothing left to do. A failing seed is a
+schedule: `WALK_SEED=n pytest tests/protocol/test_walks.py` repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from tests.protocol import clients
+from tests.protocol.world import Execution, Worker, World
+
+TEXT, TOOL, ASK, BOTH = (("text",),), (("allow", "text"),), (("ask", "text"),), (("both", "text"),)
+CHILD = (("spawn", "text"), ("allow", "text"))
+CHILD_ASKS = (("spawn", "both", "text"), ("ask", "allow", "text"))
+
+
+class Case(NamedTuple):
+    """Scripts of concurrent clients, replies of the threads, and how many faults of each kind may happen."""
+
+    name: str
+    scripts: tuple[tuple[str, ...], ...]
+    replies: tuple[tuple[str, ...], ...]
+    faults: dict[str, int]
+    leg_turns: int = 2
+
+
+CASES = [
+    Case("tool", (("msg",),), TOOL, {"crash": 2, "slow": 1, "lost": 1, "reboot": 1}),
+    Case("tool-dup", (("msg",),), TOOL, {"crash": 1, "dup": 1, "abort": 1, "slow": 1}),
+    Case("tool-int", (("msg",), ("int",)), TOOL, {"crash": 1, "slow": 1, "dup": 1, "lost": 1}),
+    Case("two-int", (("msg",), ("msg", "int")), TEXT, {"crash": 1, "error": 2, "late": 1}),
+    Case("successor", (("msg",), ("msg",), ("msg",)), TEXT, {"crash": 1, "slow": 1, "lost": 1}),
+    Case("both", (("msg", "ok"), ("msg",)), BOTH, {"crash": 1, "lost": 1, "reboot": 1}),
+    Case("ask-deny", (("msg", "deny"), ("int",)), ASK, {"crash": 1, "lost": 1}),
+    Case("child", (("msg",), ("msg",)), CHILD, {"crash": 1, "held": 1}),
+    Case("child-asks", (("msg", "ok"), ("int",)), CHILD_ASKS, {"crash": 1, "lost": 1, "slow": 1}),
+    Case("delete", (("msg", "del"), ("int",)), ASK, {"crash": 1, "slow": 1, "lost": 1}),
+    Case(
+        "everything",
+        (("msg", "ok", "msg", "ok"), ("msg", "int", "deny")),
+        (("both", "spawn", "allow", "text"), ("ask", "allow", "text")),
+        {"crash": 2, "slow": 2, "dup": 1, "abort": 1, "lost": 1, "held": 1, "late": 1}
+        | {"error": 2, "reboot": 1, "lose": 1},
+    ),
+]
+SEEDS = int(os.environ.get("WALKS", "24"))
+LENGTH = 250
+COVERED: Counter[str] = Counter()
+
+
+class Walk:
+    """One random schedule."""
+
+    def __init__(self, case: Case, seed: int, tmp_path) -> None:
+        self.rng = random.Random(seed)
+        self.case = case
+        self.world = World(tmp_path, replies=case.replies, leg_turns=case.leg_turns)
+        self.left = dict(case.faults)
+        self.scripts = [list(script) for script in case.scripts]
+        self.requests: list[Worker | None] = [None] * len(self.scripts)
+        self.trace: list[str] = []
+
+    def run(self) -> None:
+        faults_until = LENGTH // 2
+        for n in range(LENGTH):
+            options = self.options(faults=n < faults_until)
+            if not options:
+                break
+            label, act = self.rng.choice(options)
+            self.trace.append(label)
+            COVERED[label.split(" ")[0]] += 1
+            act()
+        for writes in list(self.world.flight):
+            self.world.land(writes)
+        self.world.settle()
+        session = self.world.snapshot.session
+        if not session.dead:
+            assert session.running == 0
+            assert not session.todo
+            assert all(h.status in ("idle", "requires_action") for h in self.world.snapshot.heads.values())
+
+    # ------------------------------------------------------------ choices
+    def options(self, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
+        found: list[tuple[str, Callable[[], None]]] = []
+        for n in range(len(self.scripts)):
+            found += self._client(n)
+        for worker in self.world.workers:
+            if not worker.done:
+                found += self._worker(worker, faults=faults)
+        for execution in list(self.world.open.values()):
+            found += self._execution(execution, faults=faults)
+        for writes in list(self.world.flight):
+            found.append(("land", lambda w=writes: self.world.land(w)))
+            found.append(("drop", lambda w=writes: self.world.flight.remove(w)))
+        found += self._world(faults=faults)
+        return found
+
+    def _client(self, n: int) -> list[tuple[str, Callable[[], None]]]:
+        request = self.requests[n]
+        if (request and not request.done) or not self.scripts[n]:
+            return []
+        op = self.scripts[n][0]
+        return [(f"client-{op}", lambda: self._request(n, op))]
+
+    def _request(self, n: int, op: str) -> None:
+        """Begins the next request of a client; an answer whose use is not there yet stays in the script while work goes on."""
+        world = self.world
+        if op in ("ok", "deny"):
+            uses = [u.event_id for h in world.snapshot.heads.values() for u in h.uses if u.state == "ask"]
+            if not uses:
+                if not any(h.is_busy for h in world.snapshot.heads.values()):
+                    self.scripts[n].pop(0)
+                return
+            result = "allow" if op == "ok" else "deny"
+            self.requests[n] = clients.confirm(world, self.rng.choice(uses), result)
+        elif op == "msg":
+            self.requests[n] = clients.message(world, f"{n}.{len(self.scripts[n])}")
+        elif op == "int":
+            self.requests[n] = clients.interrupt(world)
+        else:
+            self.requests[n] = clients.delete(world)
+        self.scripts[n].pop(0)
+
+    def _worker(self, worker: Worker, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
+        found = [(f"step-{worker.at}", worker.step)]
+        if not faults:
+            return found
+        kinds = {"write": ("lost", "held"), "model": ("error",)}.get(worker.at, ())
+        for kind in kinds:
+            if self.left.get(kind):
+                found.append((kind, lambda k=kind: self._spend(k, lambda: worker.step(k))))
+        if self.left.get("crash") and worker.run is not None and not worker.ghost:
+            for decision in ("crash", "crash after") if worker.at == "write" else ("crash",):
+                found.append((decision.replace(" ", "-"), lambda d=decision: self._crash(worker, d)))
+        return found
+
+    def _spend(self, kind: str, act: Callable[[], None]) -> None:
+        self.left[kind] -= 1
+        act()
+
+    def _crash(self, worker: Worker, decision: str) -> None:
+        """The worker dies; Catch releases the run, or nothing does."""
+        self.left["crash"] -= 1
+        worker.step(decision)
+        execution = self.world.open.get(worker.run.name)
+        if execution is None or execution.worker is not worker:
+            return
+        self.world.close(execution)
+        if self.rng.random() < 0.5:
+            self.world.release(execution.run)
+
+    def _execution(self, execution: Execution, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
+        worker = execution.worker
+        if worker is None:
+            found = [(f"invoke-{execution.stage}", lambda: self.world.invoke(execution))]
+            if faults and self.left.get("dup"):
+                found.append(("dup", lambda: self._spend("dup", lambda: self._duplicate(execution))))
+            return found
+        if worker.done:
+            return [("conclude", lambda: self.world.conclude(execution))]
+        if faults and self.left.get("abort"):
+            return [("abort", lambda: self._spend("abort", lambda: self._abort(execution)))]
+        return []
+
+    def _duplicate(self, execution: Execution) -> None:
+        self.world.invoke(execution, ghost=True)
+
+    def _abort(self, execution: Execution) -> None:
+        """The execution ends while its worker lives on."""
+        execution.worker.ghost = True
+        self.world.close(execution)
+
+    def _world(self, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
+        world = self.world
+        found: list[tuple[str, Callable[[], None]]] = []
+        head = world.primary
+        if not faults:
+            return found
+        if self.left.get("slow") and world.snapshot.claims:
+            found.append(("slow", lambda: self._spend("slow", world.lapse)))
+        if self.left.get("reboot"):
+            found.append(("reboot", lambda: self._spend("reboot", world.reboot)))
+        if self.left.get("lose") and not world.lose_starts:
+            found.append(("lose", lambda: self._spend("lose", self._lose)))
+        if self.left.get("late") and head.epoch > 1:
+            found.append(("late", lambda: self._spend("late", self._late)))
+        if any(h.is_busy for h in world.snapshot.heads.values()) and self.rng.random() < 0.05:
+            found.append(("sweep", world.sweep))
+        return found
+
+    def _lose(self) -> None:
+        """Prompt starts are lost from now until the next sweep."""
+        self.world.lose_starts = True
+        self.scripts.append([])
+        self.requests.append(self.world.spawn("sweep", self._find))
+
+    def _find(self) -> None:
+        from freehold.engine import recovery
+
+        self.world.lose_starts = False
+        recovery.sweep(self.world.app)
+
+    def _late(self) -> None:
+        from dataclasses import replace
+
+        from freehold.ports import Run
+
+        head, key = self.world.primary, self.world.key
+        run = Run(key.workspace_id, key.session_id, head.thread_id, head.epoch - 1, 0)
+        if run.name not in self.world.closed:
+            self.world.open.setdefault(run.name, Execution(replace(run)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.timeout(300)
+def test_every_walk_keeps_the_invariants_and_ends(case, tmp_path):
+    only = os.environ.get("WALK_SEED")
+    for seed in [int(only)] if only else range(SEEDS):
+        walk = Walk(case, seed, tmp_path)
+        try:
+            walk.run()
+        except AssertionError as error:
+            path = "\n".join(f"{n:4} {label}" for n, label in enumerate(walk.trace))
+            raise AssertionError(f"{case.name}, seed {seed}: {error}\n{path}") from error
+
+
+def test_the_walks_reached_every_kind_of_step():
+    wanted = {"crash", "crash-after", "lost", "held", "error", "dup", "abort", "slow", "late", "reboot", "land"}
+    wanted |= {"step-write", "step-model", "step-dispatch", "invoke-turn", "invoke-tools", "lose", "sweep"}
+    if COVERED:
+        print("\nphases:", dict(sorted(COVERED.items())))
+        assert wanted <= set(COVERED)
