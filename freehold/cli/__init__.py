@@ -1,0 +1,73 @@
+"""The `freehold` command. Each command lives in its own module and imports what it needs when it
+runs.
+
+Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted. A failure is one line on standard
+error.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from freehold.cli.demo import demo
+from freehold.cli.doctor import doctor
+from freehold.cli.keys import keys
+from freehold.cli.serve import serve
+from freehold.cli.terminal import CommandFailed, complain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="freehold",
+    help="Managed agents on land you own: the Claude Managed Agents API, self-hosted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.add_typer(keys, name="keys")
+app.command()(doctor)
+app.command()(demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            found = version("freehold")
+        except PackageNotFoundError:  # run from a checkout that nothing installed
+            found = "(not installed)"
+        typer.echo(f"freehold {found}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line (`sys.argv` unless `arguments` are given) and exits."""
+    try:
+        code = app(arguments, prog_name="freehold", standalone_mode=False)
+    except TyperException as wrong:
+        complain(f"{wrong.format_message()} (see --help)")
+        sys.exit(wrong.exit_code)
+    except CommandFailed as failed:
+        complain(str(failed))
+        sys.exit(failed.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,5 @@
+"""`python -m freehold.cli` is the `freehold` command."""
+
+from freehold.cli import main
+
+main()

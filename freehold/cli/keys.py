@@ -1,0 +1,61 @@
+"""`freehold keys`: API keys of a data directory."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from freehold.cli.options import (
+    DEFAULT_DATA_DIR,
+    DataDir,
+    JsonOption,
+    prepare_data_dir,
+    settings,
+)
+from freehold.cli.terminal import CommandFailed, complain, print_json
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+
+
+@keys.callback()
+def _keys() -> None:
+    """API keys."""
+
+
+@keys.command()
+def create(
+    *,
+    workspace: Annotated[
+        str, typer.Option(help="The workspace the key belongs to; made when it is new.")
+    ] = "default",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Create an API key and print it, once: only its hash is kept.
+
+    A running server accepts it at once.
+    """
+    if not _WORKSPACE.match(workspace):
+        raise CommandFailed(
+            "--workspace: at most 64 letters, digits and `._-`, the first a letter or digit",
+            exit_code=2,
+        )
+    chosen = settings(data_dir=data_dir, model="scripted")
+    prepare_data_dir(chosen.data_dir)
+    from freehold import bootstrap  # noqa: PLC0415 - the stores take a while to import
+    from freehold.services.keys import create_key  # noqa: PLC0415 - as above
+
+    app = bootstrap.local(chosen)
+    try:
+        key = create_key(app.records, workspace)
+    finally:
+        bootstrap.close(app)
+    if as_json:
+        print_json({"workspace": workspace, "key": key})
+    else:
+        complain("keep this key; it is not shown again")
+        typer.echo(key)

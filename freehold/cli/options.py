@@ -1,0 +1,68 @@
+"""Options that several commands share, and the settings they lead to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+from pydantic import ValidationError
+
+from freehold.cli.terminal import CommandFailed
+from freehold.settings import Settings, explain
+
+DataDir: TypeAlias = Annotated[
+    Path, typer.Option("--data-dir", help="Where everything is kept.", show_default="./.freehold")
+]
+ModelChoice: TypeAlias = Literal["anthropic", "scripted"]
+ModelOption: TypeAlias = Annotated[
+    ModelChoice | None,
+    typer.Option(
+        "--model",
+        help="What answers: Claude, or the shipped scripted model.",
+        show_default="anthropic when ANTHROPIC_API_KEY is set, else scripted",
+    ),
+]
+SandboxChoice: TypeAlias = Literal["auto", "bubblewrap", "container", "none"]
+SandboxOption: TypeAlias = Annotated[
+    SandboxChoice,
+    typer.Option(
+        "--sandbox",
+        help="How tools are isolated. `auto` takes the first that works and is never `none`.",
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_DATA_DIR = Path(".freehold")
+
+
+def settings(**given: object) -> Settings:
+    """Settings from the environment and the options given.
+
+    Raises CommandFailed, exit code 2, when they are wrong.
+    """
+    try:
+        found = Settings.from_environment(os.environ, **given)
+    except ValidationError as wrong:
+        raise CommandFailed(explain(wrong), exit_code=2) from None
+    if found.model == "anthropic" and not (found.anthropic_api_key or found.anthropic_base_url):
+        raise CommandFailed(
+            "--model anthropic needs ANTHROPIC_API_KEY in the environment"
+            " (or ANTHROPIC_BASE_URL of an endpoint that asks for no key)",
+            exit_code=2,
+        )
+    return found
+
+
+def prepare_data_dir(data_dir: Path) -> None:
+    """Makes the data directory, readable by its owner only.
+
+    Raises CommandFailed when it cannot be used.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as failed:
+        raise CommandFailed(f"--data-dir {data_dir}: {failed.strerror}") from failed
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise CommandFailed(f"--data-dir {data_dir}: not writable by this user")
