@@ -1,41 +1,32 @@
 """The base of every wire model: strict input, and a fixed answer to *null or absent*.
 
-A field typed `X | None` is always present in an answer, as null when unset. A field annotated `Omittable[X]` is left out
-when it is None. Which is which follows the SDK's types and recorded traffic; BEHAVIOUR 0 decides the doubtful ones.
+A field typed `X | None` is always present in an answer, as null when unset. A field annotated
+`Omittable[X]` is left out when it is None. The order of fields in the SDK's types tells which is
+which (one that may be absent comes after all that may not); BEHAVIOUR 0 decides the doubtful ones.
+
+Modules of models do not postpone the evaluation of annotations: pydantic reads them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
 
-class _Omit:
-    """Marks a field that is absent, not null, when it is None."""
+def _is_none(value: object) -> bool:
+    return value is None
 
 
-OMIT = _Omit()
-Omittable = Annotated[T | None, OMIT]
+Omittable = Annotated[T | None, Field(exclude_if=_is_none)]
 
 
 class WireModel(BaseModel):
-    """Immutable; refuses unknown fields and wrong types. Parse stored bytes with `extra="ignore"` instead."""
+    """Immutable; refuses unknown fields and wrong types.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    _omitted: ClassVar[frozenset[str]] = frozenset()
+    Stored bytes are parsed with `extra="ignore"`: they outlive versions of this program.
+    """
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
-        super().__pydantic_init_subclass__(**kwargs)
-        cls._omitted = frozenset(n for n, f in cls.model_fields.items() if OMIT in f.metadata)
-
-    @model_serializer(mode="wrap")
-    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = handler(self)
-        for name in self._omitted:
-            if data.get(name) is None:
-                data.pop(name, None)
-        return data
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
