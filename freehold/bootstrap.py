@@ -1,0 +1,64 @@
+"""Builds an `App`: the one place where ports meet their adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freehold.adapters.blobs import DirectoryBlobs
+from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.local_secrets import LocalSecrets
+from freehold.adapters.process_feed import ProcessFeed
+from freehold.adapters.sqlite import SqliteRecords
+from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
+from freehold.event_log import EventLog
+from freehold.ids import now
+from freehold.ports import App, Model, Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from freehold.ports import Sandboxes
+    from freehold.settings import Settings
+
+
+def local(
+    settings: Settings,
+    *,
+    runs: Runs,
+    model: Model | None = None,
+    sandboxes: Sandboxes | None = None,
+    clock: Callable[[], datetime] = now,
+) -> App:
+    """Everything in one directory and this process. Close it with `close`.
+
+    `model` and `sandboxes` replace the adapters that the settings would choose. The directory must
+    exist and belong to this process alone.
+    """
+    directory = settings.data_dir
+    feed = ProcessFeed()
+    records = SqliteRecords(
+        directory / "freehold.db", synchronous=settings.synchronous, stream=feed.ring
+    )
+    blobs = DirectoryBlobs(directory / "blobs")
+    secrets = LocalSecrets(directory / "secret.key")
+    return App(
+        settings=settings,
+        records=records,
+        blobs=blobs,
+        secrets=secrets,
+        log=EventLog(records, blobs, secrets),
+        model=model or ClaudeModel(settings.anthropic_api_key, settings.anthropic_base_url),
+        sandboxes=sandboxes or SubprocessSandboxes(directory, secrets, settings.sandbox),
+        runs=runs,
+        feed=feed,
+        clock=clock,
+    )
+
+
+def close(app: App) -> None:
+    """Stops the sandboxes, then flushes the store. Nothing of `app` can be used afterwards."""
+    for part in (app.sandboxes, app.records):
+        end = getattr(part, "close", None)
+        if end is not None:
+            end()

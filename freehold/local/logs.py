@@ -1,0 +1,32 @@
+"""The server's log: one line an event, with its fields, on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class LineFormatter(logging.Formatter):
+    """`time level logger event field=value …`, then a traceback where there is one."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """The fields given as `extra`, values as JSON so that none can forge a line."""
+        fields = {k: v for k, v in vars(record).items() if k not in _PLAIN}
+        shown = "".join(f" {k}={json.dumps(v, default=str)}" for k, v in fields.items())
+        return super().formatMessage(record) + shown
+
+
+def log_to_stderr() -> None:
+    """Warnings of everybody, information of ours."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("freehold").setLevel(logging.INFO)

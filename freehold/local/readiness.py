@@ -1,0 +1,50 @@
+"""Whether the server can do its work: store, sandbox, model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from freehold.adapters.subprocess_sandbox import Probe
+from freehold.keys import Key
+from freehold.ports import App
+
+_NOWHERE = Key("_readiness", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Each part with `ok` or what is wrong with it; never a secret, never a path."""
+
+    parts: dict[str, str]
+
+    @property
+    def is_ready(self) -> bool:
+        return all(state == "ok" for state in self.parts.values())
+
+
+class Readiness:
+    """The sandbox's probe starts a real sandbox, so it is asked once, at the start."""
+
+    def __init__(self, app: App, probe: Probe) -> None:
+        self._app = app
+        self._probe = probe
+
+    def look(self) -> Found:
+        """Reads the store. Blocks."""
+        return Found({"store": self._store(), "sandbox": self._sandbox(), "model": self._model()})
+
+    def _store(self) -> str:
+        try:
+            self._app.records.get([_NOWHERE])
+        except Exception:  # noqa: BLE001 - whatever the store raises, it is not ready
+            return "cannot be read"
+        return "ok"
+
+    def _sandbox(self) -> str:
+        return "ok" if self._probe.rung else "none is usable; `freehold doctor` says why"
+
+    def _model(self) -> str:
+        settings = self._app.settings
+        if settings.model == "scripted" or settings.anthropic_api_key:
+            return "ok"
+        return "ANTHROPIC_API_KEY is not set"

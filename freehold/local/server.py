@@ -1,0 +1,163 @@
+"""`freehold serve`: API, streams, state machine, sandboxes and timers in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+
+from freehold import bootstrap
+from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
+from freehold.engine import recovery
+from freehold.local.alarms import Alarms
+from freehold.local.data_dir import DataDirLock, DataDirUnusable
+from freehold.local.logs import log_to_stderr
+from freehold.local.readiness import Readiness
+from freehold.local.runs import LocalRuns
+from freehold.local.start_lines import start_lines
+from freehold.local.web import Web
+from freehold.local.workers import Workers
+from freehold.services import keys
+from freehold.settings import Settings
+from functions.reaper.handler import make_handler as make_reaper
+from functions.run_tools.handler import make_handler as make_run_tools
+from functions.run_turn.handler import make_handler as make_run_turn
+
+_log = logging.getLogger("freehold.server")
+_SWEEP_SECONDS = 60.0
+_GRACE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection: one that the server closes first loses a request."""
+
+
+class CannotListen(Exception):
+    """The message is one line for the person who started the server."""
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; 0 when it ended in order, 1 when it could not start.
+
+    Why it could not start is one line on standard error.
+    """
+    log_to_stderr()
+    try:
+        with ExitStack() as stack:
+            lock = DataDirLock(settings.data_dir)
+            stack.callback(lock.close)
+            listener = _listen(settings)
+            stack.callback(listener.close)
+            _serve(settings, listener, stack)
+    except (DataDirUnusable, CannotListen) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> None:
+    """Builds everything, in the order in which one needs the other, and serves. What is pushed on
+    the stack ends in the opposite order: no new runs, then sandboxes and store, then the directory.
+    """
+    runs = LocalRuns()
+    app = bootstrap.local(settings, runs=runs)
+    stack.callback(bootstrap.close, app)
+    stack.callback(runs.close, _GRACE_SECONDS)
+    reaper = make_reaper(app)
+    runs.open({"run_turn": make_run_turn(app), "run_tools": make_run_tools(app), "reaper": reaper})
+    secret = keys.first_key(app)
+    assert isinstance(app.sandboxes, SubprocessSandboxes)
+    probe = app.sandboxes.usable()
+    # This process alone has the directory: whoever held a claim is dead, and nobody waits a lease.
+    recovery.sweep(app, claims_are_dead=True)
+    alarms = Alarms(Workers("sweeper").run)
+    stack.callback(alarms.close)
+    alarms.every(_SWEEP_SECONDS, partial(_sweep, reaper))
+    web = Web(app, Readiness(app, probe))
+    stack.callback(web.close)
+    lines = start_lines(settings, probe, secret, _url(listener))
+    _Server(web, lines).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and ends the streams before it waits for connections."""
+
+    def __init__(self, web: Web, lines: Sequence[str]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                web.asgi,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                ws="websockets-sansio",
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        self._web = web
+        self._lines = lines
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write("".join(f"{line}\n" for line in self._lines))
+        sys.stdout.flush()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal ends the server in order; a second one does not wait for anybody."""
+        loop = asyncio.get_running_loop()
+        wanted = (signal.SIGTERM, signal.SIGINT)
+        for number in wanted:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in wanted:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._web.hub.close()
+
+
+def _sweep(reaper: Callable[[Any, Any], None]) -> None:
+    """The timer's tick. One that fails is followed by another."""
+    try:
+        reaper({}, None)
+    except Exception:  # noqa: BLE001 - nobody else would hear it on this thread
+        _log.exception("sweep_failed")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """A listening socket, so that the port is known before anything is built. Raises CannotListen."""
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(f"Cannot listen on {settings.host}: {error.strerror}.") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        place = f"{settings.host} port {settings.port}"
+        raise CannotListen(f"Cannot listen on {place}: {error.strerror}.") from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"

@@ -1,0 +1,59 @@
+"""What a client may say on `/ws`. As strict as a request body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container
+from typing import Literal
+
+from pydantic import Field
+
+from freehold.errors import InvalidRequest, RequestTooLarge
+from freehold.wire.base import WireModel
+
+MAX_ACTION = 131_072
+"""Bytes of one message, as on API Gateway."""
+
+
+class Subscribe(WireModel):
+    """Follow a thread, the primary when none is named: everything after `after_seq`, or from now
+    on.
+    """
+
+    action: Literal["subscribe"]
+    session_id: str
+    thread_id: str | None = None
+    after_seq: int | None = Field(default=None, ge=0)
+    event_deltas: list[Literal["agent.message", "agent.thinking"]] = []
+
+
+class Unsubscribe(WireModel):
+    """Stop following a thread, or every thread of the session when none is named."""
+
+    action: Literal["unsubscribe"]
+    session_id: str
+    thread_id: str | None = None
+
+
+class Ping(WireModel):
+    """Answered with a pong, after everything that was asked before it."""
+
+    action: Literal["ping"]
+
+
+def action_name(text: str | None, known: Container[str]) -> str:
+    """Which action a message asks for. Raises InvalidRequest, RequestTooLarge."""
+    if text is None:
+        raise InvalidRequest("Binary messages are not understood; send JSON as text.")
+    if len(text.encode()) > MAX_ACTION:
+        raise RequestTooLarge(f"A message is at most {MAX_ACTION} bytes. Larger ones go over HTTP.")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The message is not JSON.") from None
+    name = body.get("action") if isinstance(body, dict) else None
+    if not isinstance(name, str):
+        raise InvalidRequest('The message is not an object with an "action".')
+    if name not in known:
+        raise InvalidRequest(f"Unknown action `{name[:100]}`.")
+    return name

@@ -1,0 +1,46 @@
+"""What the server says of itself when it starts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from freehold.local.version import VERSION
+
+if TYPE_CHECKING:
+    from freehold.adapters.subprocess_sandbox import Probe
+    from freehold.settings import Settings
+
+_log = logging.getLogger("freehold.server")
+
+
+def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) -> list[str]:
+    """One fact a line, the address last: whoever waits for it has read the rest. `secret` is a key
+    that was just created, which is said here and nowhere else.
+    """
+    lines = [
+        f"Freehold {VERSION}",
+        f"data       {settings.data_dir.resolve()}",
+        f"model      {_model(settings)}",
+        f"sandbox    {_sandbox(probe)}",
+        "web tools  web_fetch and web_search are not offered to the model yet",
+    ]
+    if secret is not None:
+        lines.append(f"API key    {secret}  (shown this once)")
+    elif settings.api_key is not None:
+        lines.append("API key    from FREEHOLD_API_KEY")
+    return [*lines, f"listening  {url}"]
+
+
+def _model(settings: Settings) -> str:
+    if settings.model == "scripted":
+        return "scripted: a script that ships with Freehold answers, not Claude"
+    if settings.anthropic_api_key is None:
+        return "anthropic, but ANTHROPIC_API_KEY is not set: every turn will fail"
+    return f"anthropic at {settings.anthropic_base_url or 'the Claude API'}"
+
+
+def _sandbox(probe: Probe) -> str:
+    if probe.rung is None:
+        return "none is usable, so tools are refused; `freehold doctor` says what helps"
+    return f"{probe.rung}, without network"

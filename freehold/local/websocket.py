@@ -1,0 +1,210 @@
+"""`/ws`: feeds over one WebSocket (DESIGN 8). An extension; the hosted API streams by SSE only.
+
+In: `{"action": "subscribe", "session_id", "thread_id"?, "after_seq"?, "event_deltas"?}`,
+`unsubscribe` with the same ids, `ping`. Out: `event` frames with `session_id`, `thread_id` and
+`seq`, `preview` frames, `pong`, and `error` frames with the `action` they refuse, after which the
+connection goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from freehold.errors import ApiError, InvalidRequest
+from freehold.ids import new_id
+from freehold.local.socket_actions import Ping, Subscribe, Unsubscribe, action_name
+from freehold.services.threads import locate_thread
+from freehold.wire.parsing import parse_body
+from functions.admission import authenticate
+from functions.envelope import InternalError, answer_headers, error_body
+from functions.stream.hub import PING
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from freehold.domain.session import Head
+    from freehold.keys import SessionKey
+    from freehold.services.keys import Caller
+    from freehold.services.live import Frame
+    from functions.stream.hub import Following, Hub
+
+_log = logging.getLogger("freehold.websocket")
+_MAX_SUBSCRIPTIONS = 100
+
+
+class LiveSocket:
+    """The endpoint. Keys are checked at the handshake, which a browser cannot give headers to."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        request_id = new_id("req")
+        headers = {name.lower(): value for name, value in socket.headers.items()}
+        loop = asyncio.get_running_loop()
+        try:
+            caller = await loop.run_in_executor(
+                self._hub.readers, authenticate, self._hub.app, headers
+            )
+        except ApiError as error:
+            answer = Response(
+                error_body(error, request_id),
+                status_code=error.status,
+                headers=dict(answer_headers(request_id, error=error)),
+                media_type="application/json",
+            )
+            await socket.send_denial_response(answer)
+            return
+        given = answer_headers(request_id, caller).items()
+        await socket.accept(headers=[(n.encode(), v.encode()) for n, v in given])
+        await _Connection(self._hub, socket, caller).serve()
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """One followed thread, sent by a task of its own, so that a full socket holds up that task."""
+
+    session_id: str
+    thread_id: str
+    following: Following
+    task: asyncio.Task[None] | None = None
+
+
+class _Connection:
+    """One client. Its actions are taken one after the other, so a `pong` says that all before it is
+    done.
+    """
+
+    def __init__(self, hub: Hub, socket: WebSocket, caller: Caller) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._caller = caller
+        self._subscriptions: dict[tuple[str, str], _Subscription] = {}
+        self._actions: Mapping[str, Callable[[bytes], Awaitable[None]]] = {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "ping": self._ping,
+            "send": self._refuse_send,
+        }
+
+    async def serve(self) -> None:
+        """Takes actions until the client leaves; then nothing of it stays."""
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self._act(message.get("text"))
+        except WebSocketDisconnect:
+            return
+        finally:
+            for subscription in list(self._subscriptions.values()):
+                self._drop(subscription)
+
+    async def _act(self, text: str | None) -> None:
+        """One action. A refusal is a frame; the connection goes on."""
+        name: str | None = None
+        try:
+            name = action_name(text, self._actions)
+            await self._actions[name]((text or "").encode())
+        except ApiError as error:
+            await self._refuse(error, name)
+
+    # ------------------------------------------------------------ actions
+    async def _ping(self, raw: bytes) -> None:
+        parse_body(Ping, raw)
+        await self._socket.send_text('{"type":"pong"}')
+
+    async def _refuse_send(self, _: bytes) -> None:
+        raise InvalidRequest(
+            "`send` is not supported over the WebSocket yet. "
+            "Send events over HTTP: POST /v1/sessions/{session_id}/events."
+        )
+
+    async def _subscribe(self, raw: bytes) -> None:
+        action = parse_body(Subscribe, raw)
+        if len(self._subscriptions) >= _MAX_SUBSCRIPTIONS:
+            raise InvalidRequest(f"At most {_MAX_SUBSCRIPTIONS} subscriptions on one connection.")
+        key, thread_id, head = await self._locate(action.session_id, action.thread_id)
+        name = (action.session_id, thread_id)
+        if name in self._subscriptions:
+            raise InvalidRequest(f"Already subscribed to thread {thread_id}.")
+        end = head.next_seq - 1
+        cursor = end if action.after_seq is None else action.after_seq
+        if cursor > end:
+            raise InvalidRequest(f"`after_seq` is beyond the end of the thread, {end}.")
+        following = self._hub.follow(
+            key,
+            thread_id,
+            cursor,
+            last=end if head.status == "terminated" else None,
+            wanted=frozenset(action.event_deltas),
+        )
+        subscription = _Subscription(action.session_id, thread_id, following)
+        self._subscriptions[name] = subscription
+        subscription.task = asyncio.create_task(self._deliver(subscription))
+
+    async def _unsubscribe(self, raw: bytes) -> None:
+        action = parse_body(Unsubscribe, raw)
+        found = [
+            subscription
+            for (session_id, thread_id), subscription in self._subscriptions.items()
+            if session_id == action.session_id and action.thread_id in (None, thread_id)
+        ]
+        if not found:
+            raise InvalidRequest("There is no such subscription.")
+        for subscription in found:
+            self._drop(subscription)
+
+    async def _locate(self, session_id: str, thread_id: str | None) -> tuple[SessionKey, str, Head]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._hub.readers, locate_thread, self._hub.app, self._caller, session_id, thread_id
+        )
+
+    # ------------------------------------------------------------ frames
+    async def _deliver(self, subscription: _Subscription) -> None:
+        """Sends until the thread ends, the client unsubscribes or leaves. Awaiting the socket keeps
+        a slow client's events in the log.
+        """
+        try:
+            while frames := await subscription.following.frames():
+                for frame in frames:
+                    if frame is not PING:
+                        await self._socket.send_text(_text(subscription, frame))
+        except WebSocketDisconnect:
+            pass  # the connection's own loop sees it too
+        except Exception:  # noqa: BLE001 - the edge: a defect ends the subscription with an error frame
+            request_id = new_id("req")
+            _log.exception("subscription_failed", extra={"request_id": request_id})
+            await self._refuse(InternalError(request_id), "subscribe")
+        finally:
+            self._drop(subscription)
+
+    async def _refuse(self, error: ApiError, action: str | None) -> None:
+        shown = {"type": error.type, "message": error.message}
+        await self._socket.send_text(
+            json.dumps({"type": "error", "error": shown, "action": action})
+        )
+
+    def _drop(self, subscription: _Subscription) -> None:
+        subscription.following.close()
+        self._subscriptions.pop((subscription.session_id, subscription.thread_id), None)
+
+
+def _text(subscription: _Subscription, frame: Frame) -> str:
+    """Around the event's own JSON. Ids have been checked, so they need no escaping."""
+    place = f'"session_id":"{subscription.session_id}","thread_id":"{subscription.thread_id}"'
+    if frame.type in ("event_start", "event_delta"):
+        return f'{{"type":"preview",{place},"preview":{frame.data}}}'
+    seq = "null" if frame.seq is None else frame.seq
+    return f'{{"type":"event",{place},"seq":{seq},"event":{frame.data}}}'

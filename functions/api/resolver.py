@@ -1,0 +1,121 @@
+"""From an API Gateway event to an operation, and from whatever that raises to one error shape."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+from freehold.errors import ApiError, InvalidRequest, NotFound, RequestTooLarge
+from freehold.ids import new_id
+from freehold.ports import App
+from freehold.services.keys import Caller
+from freehold.wire.base import WireModel
+from functions.admission import admit
+from functions.api.operation import Operation, Request
+from functions.api.routes import OPERATIONS, unserved
+from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
+
+_log = logging.getLogger("freehold.api")
+_JSON = "application/json"
+
+
+class Resolver(APIGatewayRestResolver):
+    """Serves one request at a time; a process that serves more has one for each thread."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(debug=False)
+        self._app = app
+        self._event = APIGatewayProxyEvent({})
+        self._request_id = ""
+        self._caller: Caller | None = None
+        for operation in OPERATIONS:
+            self.route(operation.path, method=operation.method)(partial(self._perform, operation))
+        self.not_found(self._no_route)
+        self.exception_handler(ApiError)(self._refuse)
+        self.exception_handler(Exception)(self._crash)
+
+    @property  # type: ignore[override]
+    def current_event(self) -> APIGatewayProxyEvent:
+        """The event of this resolver. Powertools keeps it on the class, where threads would swap
+        theirs.
+        """
+        return self._event
+
+    def resolve(self, event: Any, context: Any) -> dict[str, Any]:
+        """Answers an API Gateway REST proxy event. Never raises for anything in the request."""
+        self._event = APIGatewayProxyEvent(event)
+        self._request_id = new_id("req")
+        self._caller = None
+        return super().resolve(event, context)
+
+    # ------------------------------------------------------------ one request
+    def _perform(self, operation: Operation, **ids: str) -> Response[str]:
+        event = self._event
+        self._caller = admit(self._app, _lower(event.get("headers")))
+        request = Request(self._caller, ids, _query(event), self._body())
+        answer: WireModel = operation.run(self._app, request)
+        return Response(200, _JSON, answer.model_dump_json(), dict(self._headers()))
+
+    def _body(self) -> bytes:
+        """The raw body. Raises RequestTooLarge, InvalidRequest for broken base64."""
+        text: str = self._event.get("body") or ""
+        try:
+            body = base64.b64decode(text, validate=True) if self._is_base64 else text.encode()
+        except (binascii.Error, UnicodeEncodeError):
+            raise InvalidRequest("Failed to parse request body: broken encoding.") from None
+        limit = self._app.settings.max_body_bytes
+        if len(body) > limit:
+            raise RequestTooLarge(f"Request body exceeds the limit of {limit} bytes.")
+        return body
+
+    @property
+    def _is_base64(self) -> bool:
+        return self._event.get("isBase64Encoded") is True
+
+    # ------------------------------------------------------------ refusals
+    def _no_route(self, _: NotFoundError) -> Response[str]:
+        event = self._event
+        path = event.path.rstrip("/")
+        methods = {o.method for o in OPERATIONS if o.path == path or self._fits(o, path)}
+        if methods:
+            refusal = self._refuse(MethodNotAllowed(f"Method {event.http_method} not allowed."))
+            refusal.headers["allow"] = ", ".join(sorted(methods))
+            return refusal
+        return self._refuse(NotFound(unserved(path), should_retry=False))
+
+    def _fits(self, operation: Operation, path: str) -> bool:
+        """Whether the path is one of the operation's, ids filled in."""
+        want, have = operation.path.split("/"), path.split("/")
+        return len(want) == len(have) and all(
+            w == h or (w.startswith("<") and bool(h)) for w, h in zip(want, have, strict=True)
+        )
+
+    def _refuse(self, error: ApiError) -> Response[str]:
+        body = error_body(error, self._request_id)
+        return Response(error.status, _JSON, body, dict(self._headers(error)))
+
+    def _crash(self, error: Exception) -> Response[str]:
+        """A defect of ours: everything to the log, nothing to the caller but where to look."""
+        fields = {"request_id": self._request_id, "method": self._event.http_method}
+        _log.error("request_crashed", extra=fields, exc_info=error)
+        return self._refuse(InternalError(self._request_id))
+
+    def _headers(self, error: ApiError | None = None) -> dict[str, str]:
+        return dict(answer_headers(self._request_id, self._caller, error))
+
+
+def _lower(headers: dict[str, str] | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in (headers or {}).items()}
+
+
+def _query(event: APIGatewayProxyEvent) -> list[tuple[str, str]]:
+    """Every pair. SDKs append `beta=true` to URLs; it means nothing (BEHAVIOUR 1.1)."""
+    found: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
+    return [(name, value) for name, values in found.items() if name != "beta" for value in values]
