@@ -32,6 +32,8 @@ def files_of(workspace: Path) -> list[WorkspaceFile]:
     Empty when the workspace does not exist.
     """
     found: list[WorkspaceFile] = []
+    if not workspace.is_dir():
+        return found
     for folder, folders, names, descriptor in os.fwalk(workspace, follow_symlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:

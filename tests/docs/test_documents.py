@@ -1,0 +1,113 @@
+"""What the documents say of the code is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+
+import pytest
+
+from freehold.cli import app
+from tests.docs.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SCRIPTS = [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
+LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock"]
+
+
+def _named_files(document):
+    return set(
+        re.findall(r"`((?:tests|freehold|functions|bench|docs|scripts)/[\w./-]+\.\w+)", document)
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/invariants.md", "docs/architecture.md", "docs/benchmarks.md", "CONTRIBUTING.md"]
+)
+def test_every_file_that_a_document_names_exists(name):
+    named = _named_files((ROOT / name).read_text())
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_each_invariant_names_a_test():
+    text = (ROOT / "docs/invariants.md").read_text()
+    rules = re.split(r"^\d+\. ", text, flags=re.MULTILINE)[1:]
+    assert len(rules) >= 10
+    assert not [rule for rule in rules if "`tests/" not in rule]
+
+
+def test_the_benchmarks_that_the_document_names_exist():
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    programs = re.findall(r"python -m bench\.(\w+)", text)
+    assert programs
+    assert not [name for name in programs if not (ROOT / "bench" / f"{name}.py").exists()]
+
+
+def test_every_command_has_help():
+    commands = [
+        *app.registered_commands,
+        *(c for group in app.registered_groups for c in group.typer_instance.registered_commands),
+    ]
+    assert len(commands) == 4
+    assert not [command for command in commands if not (command.callback.__doc__ or "").strip()]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_a_lock_pins_with_hashes_and_names_no_host(lock):
+    text = lock.read_text()
+    assert "://" not in text
+    assert "index-url" not in text
+    pinned = re.findall(r"^([\w.-]+)==\S+", text, re.MULTILINE)
+    assert len(pinned) == len(set(pinned))
+    assert len(re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]) == len(pinned)
+    assert all(
+        "--hash=sha256:" in part
+        for part in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    )
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_a_lock_holds_every_dependency_at_its_version(lock):
+    text = lock.read_text()
+    for requirement in PROJECT["dependencies"]:
+        pin = requirement.partition(";")[0].strip()
+        assert re.search(rf"^{re.escape(pin)}(?= |$)", text, re.MULTILINE), pin
+
+
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, ROOT / ".ci/run", ROOT / "examples/curl.sh"], ids=lambda path: path.name
+)
+def test_a_script_is_posix(script):
+    """Any sh reads it; the words of bash alone and of GNU's tools alone are not in it."""
+    text = script.read_text()
+    subprocess.run(["sh", "-n", str(script)], check=True)
+    for word in (
+        "[[",
+        "function ",
+        "local ",
+        "readlink -f",
+        "sed -i",
+        "source ",
+        "echo -e",
+        "==",
+        "pipefail",
+        "grep -P",
+        "realpath",
+    ):
+        assert word not in text, word
+
+
+def test_ci_runs_the_test_command_and_nothing_else():
+    lines = [
+        line for line in (ROOT / ".ci/run").read_text().splitlines() if not line.startswith("#")
+    ]
+    assert lines == ["set -eu", 'exec "$(dirname "$0")/../scripts/test" "$@"']
+
+
+def test_the_licence_is_apache_2():
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+    assert "not affiliated with" in (ROOT / "NOTICE").read_text()
+    assert PROJECT["license"] == "Apache-2.0"

@@ -1,0 +1,134 @@
+"""The command line: a mistake is one readable line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freehold.cli import main
+from freehold.cli.terminal import printable
+
+ROOT = Path(__file__).parents[2]
+
+
+def _main(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code, capsys.readouterr()
+
+
+def _one_line(text):
+    assert text.startswith("freehold: ")
+    assert text.count("\n") == 1
+    return text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--prot", "1"], "No such option: --prot"),
+        (["serve", "--port", "many"], "--port"),
+        (["serve", "--port", "70000"], "--port"),
+        (["serve", "--model", "oracle"], "--model"),
+        (["serve", "--sandbox", "maybe"], "--sandbox"),
+        (["serve", "--model", "anthropic"], "ANTHROPIC_API_KEY"),
+        (["keys", "create", "--workspace", "../other"], "--workspace"),
+        (["invent"], "invent"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(capsys, arguments, words):
+    code, printed = _main(capsys, *arguments)
+    assert code == 2
+    assert words in _one_line(printed.err)
+    assert printed.out == ""
+
+
+def test_a_secret_that_is_wrong_is_not_repeated(capsys, monkeypatch):
+    monkeypatch.setenv("FREEHOLD_API_KEY", "not a key")
+    code, printed = _main(capsys, "serve")
+    assert code == 2
+    assert "FREEHOLD_API_KEY" in _one_line(printed.err)
+    assert "not a key" not in printed.err
+
+
+def test_a_busy_port_is_one_line(capsys, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        code, printed = _main(capsys, "serve", "--port", str(port), "--data-dir", str(tmp_path))
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in _one_line(
+        printed.err
+    )
+
+
+def test_a_data_directory_that_is_a_file_is_one_line(capsys, tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    code, printed = _main(capsys, "serve", "--data-dir", str(taken))
+    assert code == 1
+    assert f"--data-dir {taken}: File exists" in _one_line(printed.err)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="waits for a user whom file modes stop: not root")
+def test_a_data_directory_that_cannot_be_written_is_one_line(capsys, tmp_path):
+    tmp_path.chmod(0o500)
+    code, printed = _main(capsys, "serve", "--data-dir", str(tmp_path))
+    assert code == 1
+    assert "not writable" in _one_line(printed.err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["serve"], ["keys"], ["keys", "create"], ["doctor"], ["demo"]],
+    ids=lambda arguments: " ".join(arguments) or "freehold",
+)
+def test_every_command_has_help(capsys, arguments):
+    code, printed = _main(capsys, *arguments, "--help")
+    assert code == 0
+    assert "Usage: " in printed.out
+    assert "\x1b" not in printed.out
+
+
+def test_completion_offers_the_commands():
+    environment = {**os.environ, "_FREEHOLD_COMPLETE": "complete_bash", "COMP_WORDS": "freehold "}
+    done = subprocess.run(
+        [sys.executable, "-m", "freehold.cli"],
+        cwd=ROOT,
+        env={**environment, "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert {"serve", "keys", "doctor", "demo"} <= set(done.stdout.split())
+
+
+def test_the_version_is_the_package_s(capsys):
+    code, printed = _main(capsys, "--version")
+    assert code == 0
+    assert printed.out.startswith("freehold ")
+
+
+def test_keys_are_printed_once_and_stored_hashed(capsys, tmp_path):
+    code, printed = _main(capsys, "keys", "create", "--data-dir", str(tmp_path), "--json")
+    assert code == 0
+    made = json.loads(printed.out)
+    assert made["workspace"] == "default"
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert stored
+    assert made["key"].encode() not in stored
+
+
+def test_each_key_is_another(capsys, tmp_path):
+    keys = {_main(capsys, "keys", "create", "--data-dir", str(tmp_path))[1].out for _ in "ab"}
+    assert len(keys) == 2
+
+
+def test_what_an_agent_says_does_not_reach_the_terminal_s_controls():
+    assert printable("a\x1b[2Jb\u202ec\td\n") == "a\ufffd[2Jb\ufffdc\td\n"
