@@ -8,7 +8,6 @@ error.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -19,6 +18,7 @@ from freehold.cli.doctor import doctor
 from freehold.cli.keys import keys
 from freehold.cli.serve import serve
 from freehold.cli.terminal import CommandFailed, complain
+from freehold.local.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +39,7 @@ app.command()(demo)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        try:
-            found = version("freehold")
-        except PackageNotFoundError:  # run from a checkout that nothing installed
-            found = "(not installed)"
-        typer.echo(f"freehold {found}")
+        typer.echo(f"freehold {VERSION}")
         raise typer.Exit
 
 

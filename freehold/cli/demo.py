@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.event_printer import EventPrinter
-from freehold.cli.options import JsonOption, ModelOption, SandboxOption, prepare_data_dir, settings
+from freehold.cli.options import JsonOption, ModelOption, SandboxOption, settings
 from freehold.cli.server_process import ServerFailed, ServerProcess
 from freehold.cli.terminal import CommandFailed, console, print_json, printable
 from freehold.cli.workspace_files import WorkspaceFile, files_of, newest_text
@@ -55,7 +55,6 @@ def demo(
         if data_dir is None:
             data_dir = Path(stack.enter_context(_temporary_directory()))
         chosen = settings(data_dir=data_dir, model=model, sandbox=sandbox)
-        prepare_data_dir(data_dir)
         screen = None if as_json else console()
         try:
             session_id = _run(stack, chosen, message, agent_model, screen)

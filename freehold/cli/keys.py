@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 
@@ -11,7 +12,6 @@ from freehold.cli.options import (
     DEFAULT_DATA_DIR,
     DataDir,
     JsonOption,
-    prepare_data_dir,
     settings,
 )
 from freehold.cli.terminal import CommandFailed, complain, print_json
@@ -45,7 +45,7 @@ def create(
             exit_code=2,
         )
     chosen = settings(data_dir=data_dir, model="scripted")
-    prepare_data_dir(chosen.data_dir)
+    _prepare_data_dir(chosen.data_dir)
     from freehold import bootstrap  # noqa: PLC0415 - the stores take a while to import
     from freehold.services.keys import create_key  # noqa: PLC0415 - as above
 
@@ -59,3 +59,16 @@ def create(
     else:
         complain("keep this key; it is not shown again")
         typer.echo(key)
+
+
+def _prepare_data_dir(data_dir: Path) -> None:
+    """Makes the data directory, readable by its owner only.
+
+    Raises CommandFailed when it cannot be used.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as failed:
+        raise CommandFailed(f"--data-dir {data_dir}: {failed.strerror}") from failed
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise CommandFailed(f"--data-dir {data_dir}: not writable by this user")

@@ -53,16 +53,3 @@ def settings(**given: object) -> Settings:
             exit_code=2,
         )
     return found
-
-
-def prepare_data_dir(data_dir: Path) -> None:
-    """Makes the data directory, readable by its owner only.
-
-    Raises CommandFailed when it cannot be used.
-    """
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as failed:
-        raise CommandFailed(f"--data-dir {data_dir}: {failed.strerror}") from failed
-    if not os.access(data_dir, os.W_OK | os.X_OK):
-        raise CommandFailed(f"--data-dir {data_dir}: not writable by this user")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_URL = re.compile(r"http://[^\s/]+:\d+")
+_LISTENING = re.compile(r"listening +(http://\S+)$")
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _KEPT_LINES = 40
@@ -66,9 +66,9 @@ class ServerProcess:
         with self.process.stdout as output:
             for line in output:
                 self.lines.append(line.rstrip())
-                found = _URL.search(line)
+                found = _LISTENING.match(line.rstrip())
                 if found and self._url is None:
-                    self._url = found.group()
+                    self._url = found.group(1)
                     self._settled.set()
         self._settled.set()
 

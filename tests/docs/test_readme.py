@@ -85,8 +85,8 @@ def test_serve_accepts_the_key_of_the_command(tmp_path):
         while url is None:
             line = process.stdout.readline()
             assert line, "the server ended"
-            found = re.search(r"http://[^\s/]+:\d+", line)
-            url = found and found.group()
+            found = re.match(r"listening +(http://\S+)$", line)
+            url = found and found.group(1)
         _assert_listed(url, "a-key-of-my-own")
     finally:
         process.terminate()

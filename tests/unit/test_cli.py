@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from freehold.cli import main
+from freehold.cli.server_process import ServerFailed, ServerProcess
 from freehold.cli.terminal import printable
 
 ROOT = Path(__file__).parents[2]
@@ -57,30 +58,56 @@ def test_a_secret_that_is_wrong_is_not_repeated(capsys, monkeypatch):
     assert "not a key" not in printed.err
 
 
-def test_a_busy_port_is_one_line(capsys, tmp_path):
+def _serve(*options):
+    """What `freehold serve` answers when it cannot start: exit code, one line on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "freehold.cli", "serve", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.returncode, done.stderr
+
+
+def test_a_busy_port_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        code, printed = _main(capsys, "serve", "--port", str(port), "--data-dir", str(tmp_path))
+        code, line = _serve("--port", str(port), "--data-dir", str(tmp_path))
     assert code == 1
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in _one_line(
-        printed.err
-    )
+    assert f"127.0.0.1 port {port}: Address already in use" in line
 
 
-def test_a_data_directory_that_is_a_file_is_one_line(capsys, tmp_path):
+def test_a_data_directory_that_is_a_file_is_one_line(tmp_path):
     taken = tmp_path / "taken"
     taken.write_text("")
-    code, printed = _main(capsys, "serve", "--data-dir", str(taken))
+    code, line = _serve("--port", "0", "--data-dir", str(taken))
     assert code == 1
-    assert f"--data-dir {taken}: File exists" in _one_line(printed.err)
+    assert f"{taken}: " in line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="waits for a user whom file modes stop: not root")
-def test_a_data_directory_that_cannot_be_written_is_one_line(capsys, tmp_path):
-    tmp_path.chmod(0o500)
-    code, printed = _main(capsys, "serve", "--data-dir", str(tmp_path))
+def test_a_data_directory_in_use_is_one_line(tmp_path):
+    with ServerProcess(tmp_path, options=["--model", "scripted"]) as server:
+        assert server.url
+        code, line = _serve("--port", "0", "--data-dir", str(tmp_path))
     assert code == 1
-    assert "not writable" in _one_line(printed.err)
+    assert "in use by another server" in line
+
+
+def test_sigterm_ends_a_server_in_order(tmp_path):
+    with ServerProcess(tmp_path, options=["--model", "scripted"]) as server:
+        assert server.url
+        assert server.stop() == 0
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path):
+    with (
+        ServerProcess(tmp_path, options=["--sandbox", "maybe"]) as server,
+        pytest.raises(ServerFailed, match="--sandbox"),
+    ):
+        _ = server.url
 
 
 @pytest.mark.parametrize(
