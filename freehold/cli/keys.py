@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from freehold.cli.options import (
     settings,
 )
 from freehold.cli.terminal import CommandFailed, complain, print_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
