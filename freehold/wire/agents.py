@@ -1,88 +1,26 @@
-"""Agents as answers show them, and the pieces their snapshots share (BEHAVIOUR 2)."""
+"""Agents: what clients send and what they are answered (BEHAVIOUR 2)."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from freehold.wire.agent_definition import AgentDefinition
+from freehold.wire.agent_input import (
+    DescriptionParams,
+    ExecutionIdentityParams,
+    ModelParams,
+    NameParams,
+    SystemParams,
+    not_null,
+)
 from freehold.wire.base import Omittable, WireModel
+from freehold.wire.metadata import Metadata, MetadataPatch
 from freehold.wire.multiagent import Multiagent
-from freehold.wire.tools import Tool
+from freehold.wire.queries import CreatedBounds, Query, QueryBool, QueryInt
+from freehold.wire.refusals import not_yet
+from freehold.wire.tool_input import ToolsParams
 
-EffortLevel = Literal["low", "medium", "high", "xhigh", "max"]
-Speed = Literal["standard", "fast"]
-
-
-class Effort(WireModel):
-    """How hard the model works on a request."""
-
-    type: EffortLevel
-
-
-class ModelConfig(WireModel):
-    """The model. `effort` is null where the model knows none; `inference_geo` absent unless pinned."""
-
-    id: str
-    effort: Effort | None
-    speed: Speed | None
-    inference_geo: Omittable[str] = None
-
-
-class MCPServerURLDefinition(WireModel):
-    """An MCP server."""
-
-    type: Literal["url"] = "url"
-    name: str
-    url: str
-
-
-class AnthropicSkill(WireModel):
-    """A skill Anthropic publishes."""
-
-    type: Literal["anthropic"] = "anthropic"
-    skill_id: str
-    version: str
-
-
-class CustomSkill(WireModel):
-    """A skill of the workspace."""
-
-    type: Literal["custom"] = "custom"
-    skill_id: str
-    version: str
-
-
-Skill = Annotated[AnthropicSkill | CustomSkill, Field(discriminator="type")]
-
-
-class ServiceAccountExecutionIdentity(WireModel):
-    """The server's own identity."""
-
-    type: Literal["service_account"] = "service_account"
-
-
-class AWSRoleExecutionIdentity(WireModel):
-    """A role in the customer's account."""
-
-    type: Literal["aws_role"] = "aws_role"
-    role_arn: str
-
-
-ExecutionIdentity = Annotated[
-    AWSRoleExecutionIdentity | ServiceAccountExecutionIdentity, Field(discriminator="type")
-]
-
-
-class AgentDefinition(WireModel):
-    """What an agent is, without when it was and who may delegate: the part its snapshots share."""
-
-    name: str
-    description: str | None
-    model: ModelConfig
-    system: str | None
-    tools: list[Tool]
-    mcp_servers: list[MCPServerURLDefinition]
-    skills: list[Skill]
-    execution_identity: ExecutionIdentity
+PageLimit = Annotated[QueryInt, Field(ge=1, le=100)]
 
 
 class Agent(AgentDefinition):
@@ -103,3 +41,52 @@ class AgentPage(WireModel):
 
     data: list[Agent]
     next_page: Omittable[str] = None
+
+
+class CreateAgent(WireModel):
+    """The body of a create."""
+
+    name: NameParams
+    model: ModelParams
+    description: DescriptionParams = None
+    system: SystemParams = None
+    tools: ToolsParams = Field(default_factory=list)
+    mcp_servers: Annotated[None, not_yet("mcp_servers")] = None
+    skills: Annotated[None, not_yet("skills")] = None
+    multiagent: Annotated[None, not_yet("multiagent")] = None
+    execution_identity: ExecutionIdentityParams = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UpdateAgent(WireModel):
+    """The body of an update: a field not in `model_fields_set` keeps its value.
+
+    `name`, `model` and `version` cannot be null (BEHAVIOUR 0).
+    """
+
+    version: Annotated[int | None, Field(ge=1), BeforeValidator(not_null)] = None
+    name: Annotated[NameParams | None, BeforeValidator(not_null)] = None
+    model: Annotated[ModelParams | None, BeforeValidator(not_null)] = None
+    description: DescriptionParams = None
+    system: SystemParams = None
+    tools: ToolsParams = Field(default_factory=list)
+    mcp_servers: Annotated[None, not_yet("mcp_servers")] = None
+    skills: Annotated[None, not_yet("skills")] = None
+    multiagent: Annotated[None, not_yet("multiagent")] = None
+    execution_identity: ExecutionIdentityParams = None
+    metadata: MetadataPatch = Field(default_factory=dict)
+
+
+class AgentList(CreatedBounds):
+    """Agents, newest first."""
+
+    limit: PageLimit = 20
+    page: str | None = None
+    include_archived: QueryBool = False
+
+
+class VersionList(Query):
+    """Versions of an agent, newest first."""
+
+    limit: PageLimit = 20
+    page: str | None = None

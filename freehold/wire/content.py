@@ -54,7 +54,7 @@ class PlainTextDocumentSource(WireModel):
     """A text document in the event itself."""
 
     type: Literal["text"] = "text"
-    media_type: Literal["text/plain"] = "text/plain"
+    media_type: Literal["text/plain"]
     data: str
 
 
@@ -106,7 +106,7 @@ class SearchResultCitations(WireModel):
 class SearchResultContent(WireModel):
     """A passage of a search result."""
 
-    type: Literal["text"] = "text"
+    type: Literal["text"]
     text: str
 
 

@@ -1,10 +1,15 @@
-"""Environments as answers show them: every setting present (BEHAVIOUR 0, 4)."""
+"""Environments: what clients send, and answers with every setting present (BEHAVIOUR 0, 4)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from freehold.errors import NotYetSupported
 from freehold.wire.base import Omittable, WireModel
+from freehold.wire.metadata import Metadata, MetadataPatch
+from freehold.wire.queries import Query, QueryBool, QueryInt
+
+MAX_NAME = 256
 
 Scope = Literal["organization", "account"]
 
@@ -31,12 +36,12 @@ class Packages(WireModel):
     """Packages of the six managers."""
 
     type: Literal["packages"] = "packages"
-    apt: list[str] = []
-    cargo: list[str] = []
-    gem: list[str] = []
-    go: list[str] = []
-    npm: list[str] = []
-    pip: list[str] = []
+    apt: list[str]
+    cargo: list[str]
+    gem: list[str]
+    go: list[str]
+    npm: list[str]
+    pip: list[str]
 
 
 class CloudConfig(WireModel):
@@ -83,3 +88,111 @@ class EnvironmentPage(WireModel):
 
     data: list[Environment]
     next_page: str | None
+
+
+def _organization_only(scope: Scope | None) -> Scope | None:
+    if scope == "account":
+        raise ValueError('only "organization" is supported')
+    return scope
+
+
+class PackagesParams(WireModel):
+    """Packages of the six managers; none of them may be asked for yet."""
+
+    type: Literal["packages"] | None = None
+    apt: list[str] | None = None
+    cargo: list[str] | None = None
+    gem: list[str] | None = None
+    go: list[str] | None = None
+    npm: list[str] | None = None
+    pip: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _none_yet(self) -> Self:
+        if any((self.apt, self.cargo, self.gem, self.go, self.npm, self.pip)):
+            raise NotYetSupported("packages")
+        return self
+
+
+class LimitedNetworkParams(WireModel):
+    """Nothing reachable. What would open it again is refused by name."""
+
+    type: Literal["limited"]
+    allowed_hosts: list[str] | None = None
+    allow_mcp_servers: bool | None = None
+    allow_package_managers: bool | None = None
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        for name in ("allowed_hosts", "allow_mcp_servers", "allow_package_managers"):
+            if getattr(self, name):
+                raise NotYetSupported(f"networking.{name}")
+        return self
+
+
+class UnrestrictedNetworkParams(WireModel):
+    """Everything but a safety blocklist."""
+
+    type: Literal["unrestricted"]
+
+
+class CloudConfigParams(WireModel):
+    """A sandbox the server runs; what is omitted or null keeps its value on update."""
+
+    type: Literal["cloud"]
+    networking: (
+        Annotated[UnrestrictedNetworkParams | LimitedNetworkParams, Field(discriminator="type")]
+        | None
+    ) = None
+    packages: PackagesParams | None = None
+
+    def resolved(self, stored: CloudConfig | None = None) -> CloudConfig:
+        """With every setting present: from here, else from `stored`, else the default."""
+        network: UnrestrictedNetwork | LimitedNetwork = (
+            stored.networking if stored else UnrestrictedNetwork()
+        )
+        if isinstance(self.networking, UnrestrictedNetworkParams):
+            network = UnrestrictedNetwork()
+        elif isinstance(self.networking, LimitedNetworkParams):
+            network = LimitedNetwork(
+                allowed_hosts=[], allow_mcp_servers=False, allow_package_managers=False
+            )
+        packages = Packages(apt=[], cargo=[], gem=[], go=[], npm=[], pip=[])
+        return CloudConfig(networking=network, packages=packages)
+
+
+ConfigParams = Annotated[CloudConfigParams | SelfHostedConfig, Field(discriminator="type")]
+
+
+def _cloud_only(config: CloudConfigParams | SelfHostedConfig | None) -> CloudConfigParams | None:
+    if isinstance(config, SelfHostedConfig):
+        raise NotYetSupported("self_hosted environments")
+    return config
+
+
+class CreateEnvironment(WireModel):
+    """The body of a create."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    description: str | None = None
+    config: Annotated[ConfigParams | None, AfterValidator(_cloud_only)] = None
+    scope: Annotated[Scope | None, AfterValidator(_organization_only)] = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class UpdateEnvironment(WireModel):
+    """An update. A field not in `model_fields_set` keeps its value; so does a null name."""
+
+    name: Annotated[str | None, Field(min_length=1, max_length=MAX_NAME)] = None
+    description: str | None = None
+    config: ConfigParams | None = None
+    scope: Annotated[Scope | None, AfterValidator(_organization_only)] = None
+    metadata: MetadataPatch = Field(default_factory=dict)
+
+
+class EnvironmentList(Query):
+    """Environments, newest first."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=100)] = 20
+    page: str | None = None
+    include_archived: QueryBool = False

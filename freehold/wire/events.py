@@ -1,6 +1,6 @@
 """Every event of a session: 42 that are stored, two that only a stream carries (BEHAVIOUR 6, 8)."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -190,7 +190,7 @@ Event = Annotated[
     | WorkflowRunErrorEvent,
     Field(discriminator="type"),
 ]
-EVENT_TYPES: dict[str, type[WireModel]] = {
+EVENT_TYPES: dict[str, type[Any]] = {
     event.model_fields["type"].default: event for event in get_args(get_args(Event)[0])
 }
 """The class of every stored event, by its `type`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from freehold.wire.agents import AgentDefinition
+from freehold.wire.agent_definition import AgentDefinition
 from freehold.wire.base import WireModel
 from freehold.wire.multiagent import (
     Advisor,

@@ -1,21 +1,31 @@
-"""Sessions as answers show them (BEHAVIOUR 5.2)."""
+"""Sessions: what clients send and what they are answered (BEHAVIOUR 5)."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from freehold.errors import InvalidRequest
 from freehold.wire.base import Omittable, WireModel
+from freehold.wire.event_input import MAX_INITIAL_EVENTS, InitialEventParams
+from freehold.wire.metadata import Metadata, MetadataPatch, check_metadata, patch_metadata
+from freehold.wire.queries import CreatedRange, Order, QueryBool, QueryInt
+from freehold.wire.refusals import not_yet, not_yet_types
 from freehold.wire.session_agent import SessionAgent
+from freehold.wire.session_resources import OutcomeEvaluationResource, SessionResource
 from freehold.wire.usage import BudgetLimit, SessionUsage
 
 __all__ = [
+    "CreateSession",
     "DeletedSession",
     "Session",
     "SessionAgent",
+    "SessionList",
     "SessionPage",
     "SessionStats",
     "SessionStatus",
     "SessionUsage",
+    "UpdateSession",
 ]
 
 SessionStatus = Literal["rescheduling", "running", "idle", "terminated"]
@@ -26,74 +36,6 @@ class SessionStats(WireModel):
 
     active_seconds: Omittable[float] = None
     duration_seconds: Omittable[float] = None
-
-
-class BranchCheckout(WireModel):
-    """A branch of a repository."""
-
-    type: Literal["branch"] = "branch"
-    name: str
-
-
-class CommitCheckout(WireModel):
-    """A commit of a repository."""
-
-    type: Literal["commit"] = "commit"
-    sha: str
-
-
-class GitHubRepositoryResource(WireModel):
-    """A repository in the sandbox."""
-
-    id: str
-    type: Literal["github_repository"] = "github_repository"
-    url: str
-    mount_path: str
-    checkout: Omittable[Annotated[BranchCheckout | CommitCheckout, Field(discriminator="type")]] = (
-        None
-    )
-    created_at: str
-    updated_at: str
-
-
-class FileResource(WireModel):
-    """A file in the sandbox: the session's own copy."""
-
-    id: str
-    type: Literal["file"] = "file"
-    file_id: str
-    mount_path: str
-    created_at: str
-    updated_at: str
-
-
-class MemoryStoreResource(WireModel):
-    """A memory store in the sandbox."""
-
-    type: Literal["memory_store"] = "memory_store"
-    memory_store_id: str
-    access: Omittable[Literal["read_write", "read_only"]] = None
-    name: Omittable[str] = None
-    description: Omittable[str] = None
-    instructions: Omittable[str] = None
-    mount_path: Omittable[str] = None
-
-
-SessionResource = Annotated[
-    GitHubRepositoryResource | FileResource | MemoryStoreResource, Field(discriminator="type")
-]
-
-
-class OutcomeEvaluationResource(WireModel):
-    """An outcome and how it stands; `completed_at` is null while it is open."""
-
-    type: Literal["outcome_evaluation"] = "outcome_evaluation"
-    outcome_id: str
-    description: str
-    iteration: int
-    result: str
-    explanation: str | None
-    completed_at: str | None
 
 
 class Session(WireModel):
@@ -131,3 +73,128 @@ class SessionPage(WireModel):
     data: list[Session]
     next_page: Omittable[str] = None
     prev_page: Omittable[str] = None
+
+
+def _agent_object(value: object) -> object:
+    """The short form of an agent is its id, at the latest version."""
+    return {"type": "agent", "id": value} if isinstance(value, str) else value
+
+
+def _null_is_empty(value: object) -> object:
+    return [] if value is None else value
+
+
+class AgentParams(WireModel):
+    """An agent, at a version or at its latest."""
+
+    type: Literal["agent"]
+    id: str
+    version: Annotated[int, Field(ge=1)] | None = None
+
+
+class CreateSession(WireModel):
+    """The body of a create."""
+
+    agent: Annotated[
+        AgentParams,
+        BeforeValidator(_agent_object),
+        not_yet_types({"agent_with_overrides": "agent_with_overrides"}),
+    ]
+    environment_id: str
+    title: str | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    initial_events: Annotated[
+        list[InitialEventParams],
+        BeforeValidator(_null_is_empty),
+        Field(max_length=MAX_INITIAL_EVENTS),
+    ] = Field(default_factory=list)
+    resources: Annotated[None, not_yet("resources")] = None
+    vault_ids: Annotated[None, not_yet("vault_ids")] = None
+    budget: Annotated[None, not_yet("budget")] = None
+
+    @field_validator("metadata")
+    @classmethod
+    def _bounded(cls, metadata: dict[str, str]) -> dict[str, str]:
+        return check_metadata(metadata)
+
+    @property
+    def agent_id(self) -> str:
+        """As sent; not checked."""
+        return self.agent.id
+
+    @property
+    def agent_version(self) -> int | None:
+        """None = the latest."""
+        return self.agent.version
+
+
+class SessionAgentUpdateParams(WireModel):
+    """What an update may change of the session's agent; none of it yet."""
+
+    tools: Annotated[None, not_yet("agent.tools of a session update")] = None
+    mcp_servers: Annotated[None, not_yet("agent.mcp_servers of a session update")] = None
+
+
+class UpdateSession(WireModel):
+    """The body of an update: a field not in `model_fields_set` keeps its value."""
+
+    title: str | None = None
+    metadata: MetadataPatch = Field(default_factory=dict)
+    agent: SessionAgentUpdateParams | None = None
+    budget: Annotated[None, not_yet("budget")] = None
+    vault_ids: list[str] | None = None
+
+    @field_validator("vault_ids")
+    @classmethod
+    def _fixed(cls, vault_ids: list[str] | None) -> None:
+        if vault_ids is not None:
+            raise InvalidRequest("`vault_ids` cannot be changed after a session was created.")
+
+    def apply(self, title: str | None, metadata: Mapping[str, str]) -> dict[str, Any]:
+        """What changes of the values as stored: `title`, `metadata` (the whole bag), or nothing.
+
+        Null and the empty title both clear it. Raises InvalidRequest for a bag out of bounds.
+        """
+        changed: dict[str, Any] = {}
+        if "title" in self.model_fields_set and (self.title or None) != title:
+            changed["title"] = self.title or None
+        bag = patch_metadata(metadata, self.metadata)
+        if bag != metadata:
+            changed["metadata"] = bag
+        return changed
+
+
+class SessionList(CreatedRange):
+    """Sessions by creation, newest first unless asked otherwise."""
+
+    limit: Annotated[QueryInt, Field(ge=1, le=100)] = 20
+    page: str | None = None
+    order: Order = "desc"
+    include_archived: QueryBool = False
+    agent_id: str | None = None
+    agent_version: Annotated[QueryInt, Field(ge=1)] | None = None
+    deployment_id: str | None = None
+    memory_store_id: str | None = None
+    statuses: list[SessionStatus] | None = Field(default=None, alias="statuses[]")
+
+    @model_validator(mode="after")
+    def _version_of_what(self) -> "SessionList":
+        if self.agent_version is not None and self.agent_id is None:
+            raise ValueError("agent_version only applies together with agent_id")
+        return self
+
+    def admits(self, session: Session) -> bool:
+        """Whether a session passes the filters."""
+        stores = (r for r in session.resources if r.type == "memory_store")
+        return (
+            self.spans(session.created_at)
+            and (self.include_archived or session.archived_at is None)
+            and (self.statuses is None or session.status in self.statuses)
+            and (self.agent_id is None or session.agent.id == self.agent_id)
+            and (self.agent_version is None or session.agent.version == self.agent_version)
+            and (self.deployment_id is None or session.deployment_id == self.deployment_id)
+            and (
+                self.memory_store_id is None
+                or any(store.memory_store_id == self.memory_store_id for store in stores)
+            )
+        )

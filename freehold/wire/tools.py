@@ -111,7 +111,7 @@ class WebFetchURLSourceNone(WireModel):
 class WebFetchURLSourceToolReference(WireModel):
     """Names a tool."""
 
-    type: Literal["tool_reference"] = "tool_reference"
+    type: Literal["tool_reference"]
     name: str
 
 
@@ -139,7 +139,7 @@ ToolResultSource = Annotated[
 
 
 class WebFetchURLSources(WireModel):
-    """Where a URL must have been seen before it may be fetched; null = not set, allows the source."""
+    """Where a fetched URL must have been seen before; null = not set, which allows it."""
 
     user_input: UserInputSource | None = None
     client_tool_results: ToolResultSource | None = None
@@ -149,7 +149,7 @@ class WebFetchURLSources(WireModel):
 class UserLocation(WireModel):
     """Roughly where the user is."""
 
-    type: Literal["approximate"] = "approximate"
+    type: Literal["approximate"]
     city: Omittable[str] = None
     country: Omittable[str] = None
     region: Omittable[str] = None
@@ -191,14 +191,14 @@ AgentToolConfig = Annotated[
 
 
 class AgentToolset20260401(WireModel):
-    """The built-in tools. `configs` has the entries as given; the others follow `default_config`."""
+    """The built-in tools. `configs` has the entries as given; others follow `default_config`."""
 
     type: Literal["agent_toolset_20260401"] = "agent_toolset_20260401"
     default_config: AgentToolsetDefaultConfig
     configs: list[AgentToolConfig]
 
     def config_of(self, name: str) -> AgentToolsetDefaultConfig | AgentToolConfig | None:
-        """What holds for a tool: its own entry or the default. None for a name that is not built in."""
+        """What holds for a tool: its own entry or the default. None for a name not built in."""
         if name not in TOOL_NAMES:
             return None
         own = (config for config in self.configs if config.name == name)

@@ -98,7 +98,7 @@ class UserDefineOutcomeEvent(WireModel):
 class SystemContentBlock(WireModel):
     """Text the operator adds."""
 
-    type: Literal["text"] = "text"
+    type: Literal["text"]
     text: str
 
 

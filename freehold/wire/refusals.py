@@ -1,0 +1,35 @@
+"""Input this server knows and refuses by name until it is built (docs/divergences.md)."""
+
+from collections.abc import Mapping
+
+from pydantic import BeforeValidator
+
+from freehold.errors import NotYetSupported
+
+
+def not_yet(feature: str) -> BeforeValidator:
+    """For a field typed None: null and the empty list are None; anything else is refused.
+
+    Raises NotYetSupported naming the feature.
+    """
+
+    def refuse(value: object) -> None:
+        if value is not None and value != []:
+            raise NotYetSupported(feature)
+
+    return BeforeValidator(refuse)
+
+
+def not_yet_types(features: Mapping[str, str]) -> BeforeValidator:
+    """For an object told apart by `type`: the types in `features` are refused by name.
+
+    Raises NotYetSupported. Other types go on to validation.
+    """
+
+    def refuse(value: object) -> object:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind in features:
+            raise NotYetSupported(features[kind])
+        return value
+
+    return BeforeValidator(refuse)
