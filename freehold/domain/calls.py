@@ -21,8 +21,8 @@ from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
 Step = Literal["dispatch", "cancel"]
 
 
-def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str) -> Next | Step:
-    """Claims the thread and marks the permitted calls as started on this boot.
+def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Next | Step:
+    """Claims the thread and marks the permitted calls as started on this boot; without a boot it is entered again.
 
     `cancel`: an interrupt was accepted first; the claim is taken, nothing may start, and started calls are to be killed.
     """
@@ -35,6 +35,8 @@ def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str) -> Next | St
         return "taken"
     if not head.is_runnable:
         return "turn"
+    if boot_id is None:
+        return "tools"
     draft.need_claim_as_read(thread_id)
     draft.need("gen")
     draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from freehold.toolset import SANDBOX_TOOLS
 from freehold.wire.events import AgentToolEvaluationAlwaysAllow, AgentToolEvaluationAlwaysAsk
 from freehold.wire.sessions import SessionAgent
-from freehold.wire.tools import AgentToolset20260401
+from freehold.wire.tools import (
+    AgentToolConfig,
+    AgentToolset20260401,
+    AgentToolsetDefaultConfig,
+)
 
 Permission = Literal["allow", "ask", "deny"]
 Evaluation = AgentToolEvaluationAlwaysAllow | AgentToolEvaluationAlwaysAsk
@@ -22,22 +27,25 @@ class Decision:
 
 
 def enabled_tools(agent: SessionAgent) -> tuple[str, ...]:
-    """Names of the built-in tools the agent may use, in the order of its configuration."""
-    names: dict[str, None] = {}
-    for toolset in agent.tools:
-        if isinstance(toolset, AgentToolset20260401):
-            names.update((c.name, None) for c in toolset.configs if c.enabled)
-    return tuple(names)
+    """Names of the built-in tools this server runs and the agent may use, in a fixed order."""
+    return tuple(name for name in SANDBOX_TOOLS if _config(agent, name) is not None)
 
 
 def evaluate(agent: SessionAgent, name: str) -> Decision:
     """The policy's word on a call. A tool that is not enabled is denied whatever the policies say."""
+    config = _config(agent, name)
+    if config is None or name not in SANDBOX_TOOLS:
+        return Decision("deny")
+    if config.permission_policy.type == "always_allow":
+        return Decision("allow", AgentToolEvaluationAlwaysAllow())
+    return Decision("ask", AgentToolEvaluationAlwaysAsk())
+
+
+def _config(agent: SessionAgent, name: str) -> AgentToolsetDefaultConfig | AgentToolConfig | None:
+    """What holds for an enabled tool; None for any other."""
     for toolset in agent.tools:
-        if not isinstance(toolset, AgentToolset20260401):
-            continue
-        for config in toolset.configs:
-            if config.name == name and config.enabled:
-                if config.permission_policy.type == "always_allow":
-                    return Decision("allow", AgentToolEvaluationAlwaysAllow())
-                return Decision("ask", AgentToolEvaluationAlwaysAsk())
-    return Decision("deny")
+        if isinstance(toolset, AgentToolset20260401):
+            config = toolset.config_of(name)
+            if config is not None and config.enabled:
+                return config
+    return None

@@ -117,7 +117,9 @@ def _claim(draft: Draft, head: Head, lease: Lease) -> None:
         _resume(draft, head)
     lifecycle.consume(draft, thread_id)
     span = draft.emit(thread_id, SpanModelRequestStartEvent)
-    draft.set(thread_id, uses=(), span=span, status="running")
+    # Results count as taken: should this request die, they are still to be answered.
+    taken = (*draft.heads[thread_id].taken, *(use.event_id for use in head.uses))
+    draft.set(thread_id, taken=taken, uses=(), span=span, status="running")
     draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)
 
 
@@ -185,9 +187,9 @@ def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
         places[stamped.id] = draft.add(thread_id, stamped)  # type: ignore[attr-defined]
         asked_of = next((u for u in reply.uses if u.event_id == stamped.id and u.state == "ask"), None)  # type: ignore[attr-defined]
         if asked_of and head.parent_id is not None:
-            cross = stamped.model_copy(update={"session_thread_id": thread_id})
-            draft.stamp(draft.session.primary_id)
-            draft.add(draft.session.primary_id, cross)
+            primary = draft.session.primary_id
+            cross = {"session_thread_id": thread_id, "processed_at": draft.stamp(primary)}
+            draft.add(primary, stamped.model_copy(update=cross))
     draft.emit(
         thread_id,
         SpanModelRequestEndEvent,

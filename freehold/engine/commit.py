@@ -48,6 +48,22 @@ class Done(Generic[T]):
     draft: Draft
     entry: Entry | None = None
 
+    def runs(self) -> list[Run]:
+        """The executions to start: threads that run now and did not under this name before.
+
+        Where an earlier attempt had landed, every running thread of the snapshot: starting one twice is a no-op.
+        """
+        key = self.draft.snapshot.key
+        found = []
+        for thread_id, head in self.draft.heads.items():
+            before = self.draft.snapshot.heads.get(thread_id)
+            same = before is not None and before.is_busy
+            same = same and before is not None and (before.epoch, before.leg) == (head.epoch, head.leg)
+            if head.status == "running" and (self.entry is not None or not same):
+                name = (key.workspace_id, key.session_id, thread_id, head.epoch, head.leg)
+                found.append(Run(*name))
+        return found
+
 
 def perform(app: App, transaction: Transaction[T]) -> Done[T]:
     """Raises what the plan raises, NotFound for a session that is not there, Unavailable after too many attempts."""
@@ -91,16 +107,3 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
 def _pause(ceiling: float) -> None:
     """Full jitter, at most 200 ms: writers that collided must not collide again in step."""
     threading.Event().wait(random.uniform(0.0, min(0.2, ceiling)))  # noqa: S311 - spreads load, guards nothing
-
-
-def runs_to_start(draft: Draft) -> list[Run]:
-    """The executions a committed draft asks for: threads that run now and did not under this name before."""
-    key = draft.snapshot.key
-    runs = []
-    for thread_id in draft.touched:
-        before, head = draft.snapshot.heads.get(thread_id), draft.heads[thread_id]
-        name = (head.epoch, head.leg)
-        moved = before is None or not before.is_busy or (before.epoch, before.leg) != name
-        if head.status == "running" and moved:
-            runs.append(Run(key.workspace_id, key.session_id, thread_id, head.epoch, head.leg))
-    return runs

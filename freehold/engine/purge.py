@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
-
 from freehold.errors import StaleRead
-from freehold.keys import Key, SessionKey
+from freehold.keys import SessionKey
 from freehold.ports import App, Condition, SandboxRef, Write
 
 _BATCH = 25
@@ -16,11 +13,13 @@ def purge_session(app: App, key: SessionKey) -> None:
     """Erases a deleted session. Safe to repeat: it may die between any two steps, and the tombstone is found again."""
     app.sandboxes.remove(SandboxRef(key.workspace_id, key.session_id))
     app.blobs.delete(key.partition + "/")
-    items = [k for k, _ in app.records.query(key.partition, limit=1000).items]
+    items = [item for item, _ in app.records.query(key.partition, limit=1000).items]
     for item in items:
         if item.sk.endswith("/head"):
-            _erase(app, _keys_of(app, key.feed(item.sk.split("/")[1])))
-    _erase(app, iter([item for item in items if item != key.state()]))
+            _erase_partition(app, key.feed(item.sk.split("/")[1]))
+    rest = [item for item in items if item != key.state()]
+    for n in range(0, len(rest), _BATCH):
+        app.records.write([Write(item, delete=True) for item in rest[n : n + _BATCH]])
     dead = (Condition("dead", "==", value=True, reason="session is deleted"),)
     try:
         app.records.write([Write(key.state(), delete=True, conditions=dead)])
@@ -28,13 +27,6 @@ def purge_session(app: App, key: SessionKey) -> None:
         return  # somebody else finished first
 
 
-def _keys_of(app: App, pk: str) -> Iterator[Key]:
-    """Every key of a partition, page by page, while it is being emptied."""
-    while found := [key for key, _ in app.records.query(pk, limit=200).items]:
-        yield from found
-
-
-def _erase(app: App, keys: Iterator[Key]) -> None:
-    batch: Sequence[Key]
-    while batch := list(islice(keys, _BATCH)):
-        app.records.write([Write(key, delete=True) for key in batch])
+def _erase_partition(app: App, pk: str) -> None:
+    while found := app.records.query(pk, limit=_BATCH).items:
+        app.records.write([Write(item, delete=True) for item, _ in found])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from freehold import keys
 from freehold.domain import append, calls
 from freehold.domain.draft import Draft, Snapshot
-from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.engine.commit import Transaction, perform
 from freehold.engine.purge import purge_session
 from freehold.errors import NotFound
 from freehold.ids import timestamp
@@ -102,5 +102,5 @@ def _visit(app: App, key: SessionKey, thread_id: str) -> None:
         app,
         Transaction(key, thread_id, actor=_ACTOR, plan=plan, landed=lambda *_: True, every=True),
     )
-    for run in runs_to_start(done.draft):
+    for run in done.runs():
         app.runs.start(run)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Event
 
 from freehold.domain import calls as plans
@@ -24,7 +23,6 @@ from freehold.ports import App, Run, SandboxRef
 from freehold.toolset import JsonObject, ToolCall, ToolResult
 
 UNKNOWN = "The sandbox was lost while this call ran. Outcome unknown, not repeated."
-_MAX_PARALLEL = 16
 
 
 def run_tools(app: App, run: Run) -> Outcome:
@@ -48,11 +46,9 @@ class _Round:
         self._stopped = Event()
 
     def run(self) -> Outcome:
-        if not self._has_work():
-            return self._outcome(self._begin(boot_id="").answer)
-        begun = self._begin(self._boot())
+        begun = self._begin(self._boot() if self._has_work() else None)
         if begun.answer not in ("dispatch", "cancel"):
-            return self._outcome(begun.answer)
+            return Outcome(_word(begun.answer))
         uses = plans.started(begun.draft.heads[self._run.thread_id].uses)
         calls = self._calls(uses)
         results: Mapping[str, ToolResult] = {}
@@ -60,7 +56,7 @@ class _Round:
             self._cancel(uses, calls)
         else:
             results = self._dispatch(uses, calls)
-        return self._outcome(self._finish(uses, calls, results))
+        return Outcome(self._finish(uses, calls, results))
 
     def _has_work(self) -> bool:
         """Whether it is worth starting a sandbox: the plan decides, this only spares the boot."""
@@ -78,7 +74,7 @@ class _Round:
             self._no_sandbox = error
             return ""
 
-    def _begin(self, boot_id: str) -> Done[Next | plans.Step]:
+    def _begin(self, boot_id: str | None) -> Done[Next | plans.Step]:
         return perform(
             self._app,
             Transaction(
@@ -127,9 +123,10 @@ class _Round:
             self._cancel(uses, calls)
 
         with self._invocation.watched(stop):
-            if len(uses) == 1:
-                return {uses[0].event_id: self._execute(uses[0], calls[uses[0].event_id])}
-            with ThreadPoolExecutor(min(len(uses), _MAX_PARALLEL)) as pool:
+            workers = min(len(uses), self._app.settings.max_parallel_tools)
+            if workers == 1:
+                return {use.event_id: self._execute(use, calls[use.event_id]) for use in uses}
+            with ThreadPoolExecutor(workers) as pool:
                 answers = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
                 return {use.event_id: answer for use, answer in zip(uses, answers, strict=True)}
 
@@ -165,7 +162,7 @@ class _Round:
         while True:
             answer = self._commit_results(results, cancelled=cancelled)
             if answer != "cancel":
-                return answer
+                return _word(answer)
             self._cancel(uses, calls)
             cancelled = True
 
@@ -182,7 +179,7 @@ class _Round:
                 cancelled=cancelled,
             )
 
-        return perform(
+        done = perform(
             self._app,
             Transaction(
                 self._invocation.key,
@@ -192,10 +189,14 @@ class _Round:
                 landed=lambda s, e: self._invocation.landed(s, e) or "turn",
                 inputs=self._history.inputs,
             ),
-        ).answer
+        )
+        for started in done.runs():
+            if started.name != self._run.name:
+                self._app.runs.start(started)
+        return done.answer
 
-    def _outcome(self, answer: Next | plans.Step) -> Outcome:
-        assert answer not in ("dispatch", "cancel")
-        if answer == "successor":
-            self._app.runs.start(replace(self._run, leg=self._run.leg + 1))
-        return Outcome(answer)  # type: ignore[arg-type]
+
+def _word(answer: Next | plans.Step) -> Next:
+    """The answer for the state machine; the steps of an invocation never leave it."""
+    assert answer not in ("dispatch", "cancel")
+    return answer

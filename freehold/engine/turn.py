@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import ceil
 
 from freehold import toolset
@@ -12,7 +11,7 @@ from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.transcript import messages_of, with_cache_points
 from freehold.domain.turn import Next, Reply
-from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome
 from freehold.engine.reply import ReplyReader
@@ -102,10 +101,8 @@ class _Turn:
                 inputs=self._history.inputs,
             ),
         )
-        if done.answer == "successor":
-            self._app.runs.start(replace(self._run, leg=self._run.leg + 1))
-        for started in runs_to_start(done.draft) if done.entry is None else ():
-            if started.thread_id != self._run.thread_id:
+        for started in done.runs():
+            if started.name != self._run.name:
                 self._app.runs.start(started)
         head = done.draft.heads[self._run.thread_id]
         seconds = self._pause(head.retries, result) if done.answer == "wait" else 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from freehold.domain import append
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry, StoredEvent
-from freehold.engine.commit import Done, Transaction, perform, runs_to_start
+from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
 from freehold.keys import SessionKey
 from freehold.ports import App
@@ -56,7 +56,7 @@ def _append(
 
 def _start_runs(app: App, done: Done[bool]) -> None:
     """For latency; the store's stream and the sweep start what this misses."""
-    for run in runs_to_start(done.draft):
+    for run in done.runs():
         app.runs.start(run)
 
 

@@ -8,7 +8,7 @@ from freehold import keys
 from freehold.domain import append
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState
-from freehold.engine.commit import Transaction, perform, runs_to_start
+from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound, StaleRead
 from freehold.ids import is_id, new_id, parse_timestamp, timestamp
 from freehold.keys import SessionKey
@@ -80,7 +80,7 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
         raise InvalidRequest(
             "The agent or the environment was archived or deleted while the session was created."
         ) from error
-    for run in runs_to_start(draft):
+    for run in Done(None, draft).runs():
         app.runs.start(run)
     return retrieve_session(app, caller, key.session_id)
 

@@ -16,9 +16,7 @@ def _send(world: World, label: str, *events: dict[str, object]) -> Worker:
         sent = service.send_events(world.app, world.caller, world.key.session_id, request)
         ids = [str(event["id"]) for event in sent.data]
         started = {"user.message", "user.interrupt"}
-        world.acked += [
-            i for i, event in zip(ids, events, strict=True) if event["type"] in started
-        ]
+        world.acked += [i for i, event in zip(ids, events, strict=True) if event["type"] in started]
         return ids
 
     return world.spawn(label, work)

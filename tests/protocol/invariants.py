@@ -81,7 +81,8 @@ def _fact(
         return ("result", event["tool_use_id"], "interrupted" if interrupted else "")
     if kind.startswith("session.thread_status_"):
         reason = event.get("stop_reason", {}).get("type")
-        return (f"thread.{kind[22:]}", own, period if kind.endswith("running") else reason)
+        value = period if kind.endswith("running") else reason
+        return (f"thread.{kind[22:]}", own, value, interrupted)
     return (kind, event.get("stop_reason", {}).get("type"))
 
 
@@ -195,6 +196,9 @@ class _Checker:
         self.require(not again, "thread idle twice")
         open_uses = bool(self.uses - self.results)
         self.require(fact[2] == "requires_action" or not open_uses, "idle with an open tool use")
+        answered = not self.fed or fact[2] != "end_turn" or fact[3]
+        self.require(answered, "a turn ended though its input was not answered")
+        self.fed = self.fed and fact[2] == "requires_action"
         self.thread, self.thread_reason = "idle", fact[2]
 
     def on_thread_rescheduled(self, fact, _):

@@ -6,7 +6,7 @@ from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import App
+from freehold.ports import App, Write
 from freehold.services.keys import Caller
 from freehold.session_doc import SessionDoc, write_doc
 from freehold.wire.sessions import SessionAgent
@@ -77,5 +77,6 @@ def seed_session(app: App, *, cap: int | None = None) -> tuple[SessionKey, Calle
         updated_at=at,
     )
     draft.extra.append(write_doc(app.blobs, key, doc, revision=0))
+    draft.extra.append(Write(key.index(), put={"created_at": at}))
     app.log.create(draft)
     return key, Caller(WORKSPACE, "key_test", "api")

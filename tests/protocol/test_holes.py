@@ -136,9 +136,7 @@ def test_look_every_try(tmp_path, decision):
 def _sightings(world, text):
     feed = world.feeds[world.primary.thread_id]
     events = [event for entry in feed.entries for event in entry.events]
-    return [
-        e for e in events if e["type"] == "user.message" and e["content"][0]["text"] == text
-    ]
+    return [e for e in events if e["type"] == "user.message" and e["content"][0]["text"] == text]
 
 
 def test_status_decides(tmp_path):

@@ -85,7 +85,9 @@ class Walk:
         if not session.dead:
             assert session.running == 0
             assert not session.todo
-            assert all(h.status in ("idle", "requires_action") for h in self.world.snapshot.heads.values())
+            assert all(
+                h.status in ("idle", "requires_action") for h in self.world.snapshot.heads.values()
+            )
 
     # ------------------------------------------------------------ choices
     def options(self, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
@@ -108,16 +110,24 @@ class Walk:
         if (request and not request.done) or not self.scripts[n]:
             return []
         op = self.scripts[n][0]
+        heads = self.world.snapshot.heads.values()
+        asks = any(use.state == "ask" for head in heads for use in head.uses)
+        if op in ("ok", "deny") and not asks and any(head.is_busy for head in heads):
+            return []  # it has not seen that use yet
         return [(f"client-{op}", lambda: self._request(n, op))]
 
     def _request(self, n: int, op: str) -> None:
         """Begins the next request of a client; an answer whose use is not there yet stays in the script while work goes on."""
         world = self.world
         if op in ("ok", "deny"):
-            uses = [u.event_id for h in world.snapshot.heads.values() for u in h.uses if u.state == "ask"]
+            uses = [
+                u.event_id
+                for h in world.snapshot.heads.values()
+                for u in h.uses
+                if u.state == "ask"
+            ]
             if not uses:
-                if not any(h.is_busy for h in world.snapshot.heads.values()):
-                    self.scripts[n].pop(0)
+                self.scripts[n].pop(0)
                 return
             result = "allow" if op == "ok" else "deny"
             self.requests[n] = clients.confirm(world, self.rng.choice(uses), result)
@@ -139,7 +149,9 @@ class Walk:
                 found.append((kind, lambda k=kind: self._spend(k, lambda: worker.step(k))))
         if self.left.get("crash") and worker.run is not None and not worker.ghost:
             for decision in ("crash", "crash after") if worker.at == "write" else ("crash",):
-                found.append((decision.replace(" ", "-"), lambda d=decision: self._crash(worker, d)))
+                found.append(
+                    (decision.replace(" ", "-"), lambda d=decision: self._crash(worker, d))
+                )
         return found
 
     def _spend(self, kind: str, act: Callable[[], None]) -> None:
@@ -157,12 +169,16 @@ class Walk:
         if self.rng.random() < 0.5:
             self.world.release(execution.run)
 
-    def _execution(self, execution: Execution, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
+    def _execution(
+        self, execution: Execution, *, faults: bool
+    ) -> list[tuple[str, Callable[[], None]]]:
         worker = execution.worker
         if worker is None:
             found = [(f"invoke-{execution.stage}", lambda: self.world.invoke(execution))]
             if faults and self.left.get("dup"):
-                found.append(("dup", lambda: self._spend("dup", lambda: self._duplicate(execution))))
+                found.append(
+                    ("dup", lambda: self._spend("dup", lambda: self._duplicate(execution)))
+                )
             return found
         if worker.done:
             return [("conclude", lambda: self.world.conclude(execution))]
@@ -233,8 +249,28 @@ def test_every_walk_keeps_the_invariants_and_ends(case, tmp_path):
 
 
 def test_the_walks_reached_every_kind_of_step():
-    wanted = {"crash", "crash-after", "lost", "held", "error", "dup", "abort", "slow", "late", "reboot", "land"}
-    wanted |= {"step-write", "step-model", "step-dispatch", "invoke-turn", "invoke-tools", "lose", "sweep"}
+    wanted = {
+        "crash",
+        "crash-after",
+        "lost",
+        "held",
+        "error",
+        "dup",
+        "abort",
+        "slow",
+        "late",
+        "reboot",
+        "land",
+    }
+    wanted |= {
+        "step-write",
+        "step-model",
+        "step-dispatch",
+        "invoke-turn",
+        "invoke-tools",
+        "lose",
+        "sweep",
+    }
     if COVERED:
         print("\nphases:", dict(sorted(COVERED.items())))
         assert wanted <= set(COVERED)

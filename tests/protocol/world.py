@@ -133,12 +133,14 @@ class World:
         self.boot, self.journal, self.effects = 0, {}, []
         self.model_requests: list[str] = []
         self.workers: list[Worker] = []
+        self.key: SessionKey | None = None
         secrets = LocalSecrets(self.tmp_path / "secrets")
         blobs = _NoBlobs()
         self.app = App(
             settings=Settings(
                 write_backoff_seconds=0.0,
                 retry_base_seconds=0.0,
+                max_parallel_tools=1,
                 renew_seconds=3600,
                 lease_seconds=10_000,
                 leg_turns=self.leg_turns,
@@ -164,10 +166,9 @@ class World:
     # ------------------------------------------------------------ watching
     def observe(self) -> None:
         """Reads what was committed and checks every rule. Called after each transaction."""
-        log = EventLog(self.store, self.app.blobs, self.app.secrets)
-        found = self.store.get([self.key.state()])[0]
-        if found is None:
+        if self.key is None or self.store.get([self.key.state()])[0] is None:
             return
+        log = EventLog(self.store, self.app.blobs, self.app.secrets)
         snapshot = log.read(self.key, every=True)
         for thread_id in snapshot.heads:
             feed = self.feeds.setdefault(thread_id, Feed(self.key.session_id, thread_id))
@@ -209,9 +210,7 @@ class World:
         run, stage = execution.run, execution.stage
         execution.invocations += 1
         if stage == "turn":
-            worker = self.spawn(
-                f"turn {run.name}", lambda: run_turn(self.app, run, reader=_Reader)
-            )
+            worker = self.spawn(f"turn {run.name}", lambda: run_turn(self.app, run, reader=_Reader))
         else:
             worker = self.spawn(f"tools {run.name}", lambda: run_tools(self.app, run))
         worker.run, worker.stage, worker.ghost = run, stage, ghost
