@@ -12,7 +12,7 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 class LineFormatter(logging.Formatter):
     """`time level logger event field=value …`, then a traceback where there is one."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # as logging's documentation has it
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")

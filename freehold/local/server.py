@@ -138,7 +138,7 @@ def _sweep(reaper: Callable[[Any, Any], None]) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """A listening socket, so that the port is known before anything is built. Raises CannotListen."""
+    """A bound socket: the port is known before anything is built. Raises CannotListen."""
     try:
         found = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -24,7 +24,7 @@ class Subscribe(WireModel):
     session_id: str
     thread_id: str | None = None
     after_seq: int | None = Field(default=None, ge=0)
-    event_deltas: list[Literal["agent.message", "agent.thinking"]] = []
+    event_deltas: list[Literal["agent.message", "agent.thinking"]] = Field(default_factory=list)
 
 
 class Unsubscribe(WireModel):

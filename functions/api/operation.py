@@ -10,11 +10,16 @@ from freehold.errors import InvalidRequest
 from freehold.ports import App
 from freehold.services.keys import Caller
 from freehold.wire.base import WireModel
+from freehold.wire.queries import Query
+
+
+class NoQuery(Query):
+    """The query of an operation without parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An authenticated request. `query` has every pair as sent, without the SDK's `beta`."""
+    """An authenticated request; `query` has every pair as sent."""
 
     caller: Caller
     ids: Mapping[str, str]
@@ -28,18 +33,9 @@ class Request:
         if self.body.strip() not in (b"", b"{}"):
             raise InvalidRequest("Failed to parse request body: this operation takes none.")
 
-    def only(self, *names: str) -> dict[str, str]:
-        """The query as a mapping of at most these names. A parameter that is unknown or repeated is
-        refused, for a half-read query can drop what made it safe (WIRE_FACTS).
-        """
-        found: dict[str, str] = {}
-        for name, value in self.query:
-            if name not in names:
-                raise InvalidRequest(f"Unexpected query parameter `{name}`.")
-            if name in found:
-                raise InvalidRequest(f"Query parameter `{name}` is given twice.")
-            found[name] = value
-        return found
+    def refuse_query(self) -> None:
+        """For operations without parameters. Raises InvalidRequest."""
+        NoQuery.from_query(self.query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ class Resolver(APIGatewayRestResolver):
         self.exception_handler(ApiError)(self._refuse)
         self.exception_handler(Exception)(self._crash)
 
-    @property  # type: ignore[override]
-    def current_event(self) -> APIGatewayProxyEvent:
+    @property
+    def current_event(self) -> APIGatewayProxyEvent:  # type: ignore[override]  # was an attribute
         """The event of this resolver. Powertools keeps it on the class, where threads would swap
         theirs.
         """
@@ -116,6 +116,5 @@ def _lower(headers: dict[str, str] | None) -> dict[str, str]:
 
 
 def _query(event: APIGatewayProxyEvent) -> list[tuple[str, str]]:
-    """Every pair. SDKs append `beta=true` to URLs; it means nothing (BEHAVIOUR 1.1)."""
     found: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
-    return [(name, value) for name, values in found.items() if name != "beta" for value in values]
+    return [(name, value) for name, values in found.items() for value in values]

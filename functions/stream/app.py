@@ -102,15 +102,14 @@ class EventStreams:
         headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in scope["headers"]}
         ids: Mapping[str, str] = scope["path_params"]
         caller = admit(self._hub.app, headers)
-        query = [pair for pair in parse_query(scope["query_string"]) if pair[0] != "beta"]
-        wanted = EventStream.from_query(query).event_deltas
+        wanted = EventStream.from_query(parse_query(scope["query_string"])).event_deltas
         key, thread_id, head = locate_thread(
             self._hub.app, caller, ids["session_id"], ids.get("thread_id")
         )
         end = head.next_seq - 1
         cursor = _resume_after(headers.get("last-event-id"), end)
         last = end if head.status == "terminated" else None
-        return _Opening(caller, key, thread_id, cursor, last, frozenset(wanted))
+        return _Opening(caller, key, thread_id, cursor, last, frozenset(wanted or ()))
 
 
 def _resume_after(header: str | None, end: int) -> int:

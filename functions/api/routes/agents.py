@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from freehold.errors import InvalidRequest
+from typing import Annotated
+
+from pydantic import Field
+
 from freehold.ports import App
 from freehold.services import agents
 from freehold.wire.agents import Agent, AgentList, AgentPage, CreateAgent, UpdateAgent, VersionList
 from freehold.wire.parsing import parse_body
+from freehold.wire.queries import Query, QueryInt
 from functions.api.operation import Operation, Request
 
 
+class AgentVersion(Query):
+    """Which version of an agent to show, the latest where none is named."""
+
+    version: Annotated[QueryInt, Field(ge=1)] | None = None
+
+
 def _create(app: App, request: Request) -> Agent:
-    request.only()
+    request.refuse_query()
     return agents.create_agent(app, request.caller, parse_body(CreateAgent, request.body))
 
 
@@ -20,26 +30,18 @@ def _list(app: App, request: Request) -> AgentPage:
 
 
 def _retrieve(app: App, request: Request) -> Agent:
-    version = _version(request.only("version").get("version"))
+    version = AgentVersion.from_query(request.query).version
     return agents.retrieve_agent(app, request.caller, request.ids["agent_id"], version)
 
 
-def _version(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise InvalidRequest("`version` must be an integer of at least 1.")
-    return int(text)
-
-
 def _update(app: App, request: Request) -> Agent:
-    request.only()
+    request.refuse_query()
     update = parse_body(UpdateAgent, request.body)
     return agents.update_agent(app, request.caller, request.ids["agent_id"], update)
 
 
 def _archive(app: App, request: Request) -> Agent:
-    request.only()
+    request.refuse_query()
     request.refuse_body()
     return agents.archive_agent(app, request.caller, request.ids["agent_id"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from freehold.errors import InvalidRequest
 from freehold.ports import App
 from freehold.services import environments
 from freehold.wire.environments import (
@@ -14,13 +13,18 @@ from freehold.wire.environments import (
     UpdateEnvironment,
 )
 from freehold.wire.parsing import parse_body
+from freehold.wire.queries import Query, QueryBool
 from functions.api.operation import Operation, Request
 
-_BOOLEANS = {"true": True, "false": False}
+
+class EnvironmentDeletion(Query):
+    """Whether to delete an environment that sessions refer to."""
+
+    force: QueryBool = False
 
 
 def _create(app: App, request: Request) -> Environment:
-    request.only()
+    request.refuse_query()
     body = parse_body(CreateEnvironment, request.body)
     return environments.create_environment(app, request.caller, body)
 
@@ -31,20 +35,20 @@ def _list(app: App, request: Request) -> EnvironmentPage:
 
 
 def _retrieve(app: App, request: Request) -> Environment:
-    request.only()
+    request.refuse_query()
     environment_id = request.ids["environment_id"]
     return environments.retrieve_environment(app, request.caller, environment_id)
 
 
 def _update(app: App, request: Request) -> Environment:
-    request.only()
+    request.refuse_query()
     update = parse_body(UpdateEnvironment, request.body)
     environment_id = request.ids["environment_id"]
     return environments.update_environment(app, request.caller, environment_id, update)
 
 
 def _archive(app: App, request: Request) -> Environment:
-    request.only()
+    request.refuse_query()
     request.refuse_body()
     environment_id = request.ids["environment_id"]
     return environments.archive_environment(app, request.caller, environment_id)
@@ -52,13 +56,9 @@ def _archive(app: App, request: Request) -> Environment:
 
 def _delete(app: App, request: Request) -> DeletedEnvironment:
     request.refuse_body()
-    given = request.only("force").get("force", "false")
-    if given not in _BOOLEANS:
-        raise InvalidRequest("`force` must be true or false.")
+    force = EnvironmentDeletion.from_query(request.query).force
     environment_id = request.ids["environment_id"]
-    return environments.delete_environment(
-        app, request.caller, environment_id, force=_BOOLEANS[given]
-    )
+    return environments.delete_environment(app, request.caller, environment_id, force=force)
 
 
 OPERATIONS = (

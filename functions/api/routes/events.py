@@ -11,7 +11,7 @@ from functions.api.operation import Operation, Request
 
 
 def _send(app: App, request: Request) -> SentEvents:
-    request.only()
+    request.refuse_query()
     body = parse_body(SendEvents, request.body)
     return events.send_events(app, request.caller, request.ids["session_id"], body)
 

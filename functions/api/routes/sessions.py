@@ -17,7 +17,7 @@ from functions.api.operation import Operation, Request
 
 
 def _create(app: App, request: Request) -> Session:
-    request.only()
+    request.refuse_query()
     return sessions.create_session(app, request.caller, parse_body(CreateSession, request.body))
 
 
@@ -26,24 +26,24 @@ def _list(app: App, request: Request) -> SessionPage:
 
 
 def _retrieve(app: App, request: Request) -> Session:
-    request.only()
+    request.refuse_query()
     return sessions.retrieve_session(app, request.caller, request.ids["session_id"])
 
 
 def _update(app: App, request: Request) -> Session:
-    request.only()
+    request.refuse_query()
     update = parse_body(UpdateSession, request.body)
     return sessions.update_session(app, request.caller, request.ids["session_id"], update)
 
 
 def _archive(app: App, request: Request) -> Session:
-    request.only()
+    request.refuse_query()
     request.refuse_body()
     return sessions.archive_session(app, request.caller, request.ids["session_id"])
 
 
 def _delete(app: App, request: Request) -> DeletedSession:
-    request.only()
+    request.refuse_query()
     request.refuse_body()
     return sessions.delete_session(app, request.caller, request.ids["session_id"])
 

@@ -15,7 +15,7 @@ def _list(app: App, request: Request) -> ThreadPage:
 
 
 def _retrieve(app: App, request: Request) -> SessionThread:
-    request.only()
+    request.refuse_query()
     session_id, thread_id = request.ids["session_id"], request.ids["thread_id"]
     return threads.retrieve_thread(app, request.caller, session_id, thread_id)
 

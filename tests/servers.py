@@ -1,0 +1,98 @@
+"""Real servers for tests: in a process of its own, and in this process without a socket."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anthropic
+import httpx2
+
+from freehold import bootstrap
+from freehold.cli.server_process import ServerProcess
+from freehold.local.runs import LocalRuns
+from freehold.settings import Settings
+from freehold.testing.lambda_transport import LambdaTransport
+from functions.api.handler import make_handler
+from functions.reaper.handler import make_handler as make_reaper
+from functions.run_tools.handler import make_handler as make_run_tools
+from functions.run_turn.handler import make_handler as make_run_turn
+
+HEADERS = {"anthropic-beta": "managed-agents-2026-04-01", "anthropic-version": "2023-06-01"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """Somewhere to send requests to. `process` is None for one in this process."""
+
+    url: str
+    key: str
+    http: httpx2.Client
+    process: ServerProcess | None = None
+    app: object = None
+
+    def client(self, **options):
+        """The official SDK, strict, without retries unless asked for."""
+        return anthropic.Anthropic(
+            base_url=self.url,
+            http_client=self.http,
+            _strict_response_validation=True,
+            **{"api_key": self.key, "max_retries": 0, **options},
+        )
+
+    def request(self, method, path, *, key=None, headers=None, **options):
+        """A plain request with key and beta header, unless `headers` sets one to None."""
+        given = {"x-api-key": key or self.key, **HEADERS, **(headers or {})}
+        sent = {name: value for name, value in given.items() if value is not None}
+        return self.http.request(method, self.url + path, headers=sent, **options)
+
+
+@contextmanager
+def server_process(data_dir: Path, *, model="scripted", sandbox="auto", environment=None):
+    """`freehold serve` on a free port, ready when entered, stopped by its pid."""
+    key = secrets.token_urlsafe(16)
+    given = {"FREEHOLD_API_KEY": key, **(environment or {})}
+    options = ["--model", model, "--sandbox", sandbox]
+    with (
+        ServerProcess(data_dir, options=options, environment=given) as process,
+        httpx2.Client(trust_env=False, timeout=30) as http,
+    ):
+        yield Server(process.url, given["FREEHOLD_API_KEY"], http, process)
+
+
+@contextmanager
+def server_in_process(data_dir: Path, **overrides):
+    """The functions and the state machine in this process, the store on disk. No streams."""
+    key = secrets.token_urlsafe(16)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    settings = Settings(data_dir=data_dir, api_key=key, **overrides.pop("settings", {}))
+    runs = LocalRuns()
+    app = bootstrap.local(settings, runs=runs, **overrides)
+    runs.open(
+        {
+            "run_turn": make_run_turn(app),
+            "run_tools": make_run_tools(app),
+            "reaper": make_reaper(app),
+        }
+    )
+    transport = LambdaTransport(make_handler(app))
+    try:
+        with httpx2.Client(transport=transport, trust_env=False) as http:
+            yield Server("http://freehold.invalid", key, http, app=app)
+    finally:
+        runs.close(5)
+        bootstrap.close(app)
+
+
+def wait_for(condition, seconds=20, every=0.005):
+    """Polls until `condition` answers something true, and answers it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(every)
