@@ -8,6 +8,7 @@ from freehold.errors import NotYetSupported
 from freehold.wire.base import Omittable, WireModel
 from freehold.wire.metadata import Metadata, MetadataPatch
 from freehold.wire.queries import Query, QueryBool, QueryInt
+from freehold.wire.refusals import not_yet_types
 
 MAX_NAME = 256
 
@@ -164,18 +165,14 @@ class CloudConfigParams(WireModel):
 ConfigParams = Annotated[CloudConfigParams | SelfHostedConfig, Field(discriminator="type")]
 
 
-def _cloud_only(config: CloudConfigParams | SelfHostedConfig | None) -> CloudConfigParams | None:
-    if isinstance(config, SelfHostedConfig):
-        raise NotYetSupported("self_hosted environments")
-    return config
-
-
 class CreateEnvironment(WireModel):
     """The body of a create."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
     description: str | None = None
-    config: Annotated[ConfigParams | None, AfterValidator(_cloud_only)] = None
+    config: Annotated[
+        CloudConfigParams | None, not_yet_types({"self_hosted": "self_hosted environments"})
+    ] = None
     scope: Annotated[Scope | None, AfterValidator(_organization_only)] = None
     metadata: Metadata = Field(default_factory=dict)
 

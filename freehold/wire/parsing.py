@@ -18,6 +18,7 @@ M = TypeVar("M", bound=WireModel)
 
 _OBJECT = TypeAdapter(dict[str, Any])
 _FAILED = "Failed to parse request body"
+_MAX_PATH = 300
 
 
 def parse_body(model: type[M], raw: bytes) -> M:
@@ -50,8 +51,16 @@ def explain(error: ValidationError, data: object) -> str:
 
 
 def _reason(problem: ErrorDetails) -> str:
+    """Why, without the words of the validator. What the client sent is not repeated."""
+    context = problem.get("ctx", {})
     if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
+        return str(context["error"])
+    if problem["type"] == "union_tag_invalid":
+        return f"{context['discriminator']} must be one of {context['expected_tags']}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{context['discriminator']} is missing"
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        return "Input should be an object"
     return problem["msg"]
 
 
@@ -69,4 +78,4 @@ def _path(loc: Sequence[int | str], data: object) -> str:
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             names.append(str(part))
             here = here[part]
-    return ".".join(names)
+    return ".".join(names)[:_MAX_PATH]
