@@ -69,7 +69,7 @@ def _workspace_row(records: Records, name: str) -> tuple[str, Write]:
             place, add={"keys": 1}, conditions=(Condition("", "exists", reason="workspace exists"),)
         )
     workspace_id = DEFAULT_WORKSPACE_ID if name == DEFAULT_WORKSPACE else new_id("wrkspc")
-    item = {"workspace_id": workspace_id, "created_at": timestamp(now()), "keys": 1}
+    item: Item = {"workspace_id": workspace_id, "created_at": timestamp(now()), "keys": 1}
     absent = Condition("", "absent", reason="workspace is new")
     return workspace_id, Write(place, put=item, conditions=(absent,))
 

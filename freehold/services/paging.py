@@ -78,8 +78,10 @@ def walk(
     """A page of the collection whose index rows are in `partition`.
 
     `load` gives the objects of up to 100 sort keys, None for those the filters leave out. A page
-    ends at `limit` or with the item that brings it to 4 MB. Raises InvalidRequest when `created` leaves out the cursor's own
-    position: the page would have nothing to do with the one before.
+    ends at `limit` or with the item that brings it to 4 MB.
+
+    Raises InvalidRequest when `created` leaves out the cursor's own position: the page would have
+    nothing to do with the one before.
     """
     _check_position(records, partition, cursor, created)
     reverse = (cursor.order == "desc") != cursor.backward
