@@ -1,4 +1,6 @@
-"""Errors by audience (STYLE, house rule 6): `ApiError` speaks to callers, `ToolError` to the model, everything else to operators."""
+"""Errors by audience (STYLE, house rule 6): `ApiError` speaks to callers, `ToolError` to the model,
+everything else to operators.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import ClassVar
 
 
 class ApiError(Exception):
-    """A refusal with a status and an error type of the API (BEHAVIOUR 1.3). The message is shown to the caller."""
+    """A refusal with a status and an error type of the API (BEHAVIOUR 1.3). The message is shown to
+    the caller.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "api_error"
@@ -48,7 +52,9 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409. SDKs repeat a 409 twice unless told otherwise, so a permanent one says `should_retry=False`."""
+    """409. SDKs repeat a 409 twice unless told otherwise, so a permanent one says
+    `should_retry=False`.
+    """
 
     status = 409
     type = "conflict_error"
@@ -60,14 +66,18 @@ class RequestTooLarge(ApiError):
 
 
 class Unavailable(ApiError):
-    """503: the store would not take the write in time, or the server is shutting down. A repeat can help."""
+    """503: the store would not take the write in time, or the server is shutting down. A repeat can
+    help.
+    """
 
     status = 503
     type = "api_error"
 
 
 class NotYetSupported(InvalidRequest):
-    """A documented feature of the API that this server refuses by name (docs/divergences.md lists each)."""
+    """A documented feature of the API that this server refuses by name (docs/divergences.md lists
+    each).
+    """
 
     def __init__(self, feature: str) -> None:
         super().__init__(f"`{feature}` is not supported by this server yet.")
@@ -75,15 +85,21 @@ class NotYetSupported(InvalidRequest):
 
 
 class ToolError(Exception):
-    """A failed tool call. The text becomes an error result that the model reads; the session goes on."""
+    """A failed tool call. The text becomes an error result that the model reads; the session goes
+    on.
+    """
 
 
 class SandboxLost(ToolError):
-    """The sandbox stopped answering. A fresh one may be started; calls it had begun have an unknown outcome."""
+    """The sandbox stopped answering. A fresh one may be started; calls it had begun have an unknown
+    outcome.
+    """
 
 
 class ModelError(Exception):
-    """A model request that failed. `kind` is a `session.error` type without its `_error` suffix (BEHAVIOUR 9)."""
+    """A model request that failed. `kind` is a `session.error` type without its `_error` suffix
+    (BEHAVIOUR 9).
+    """
 
     def __init__(
         self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None
@@ -100,7 +116,8 @@ class ModelStopped(Exception):
 
 
 class StaleRead(Exception):
-    """A condition of a transaction did not hold: what it was decided on has changed. Read again and decide again.
+    """A condition of a transaction did not hold: what it was decided on has changed. Read again and
+    decide again.
 
     `failed` names the conditions that did not hold, in the words of `ports.Condition.reason`.
     """
@@ -115,4 +132,6 @@ class AmbiguousWrite(Exception):
 
 
 class ItemTooLarge(Exception):
-    """A transaction breaks a limit of the store (item, transaction or count). Always a defect of the writer."""
+    """A transaction breaks a limit of the store (item, transaction or count). Always a defect of
+    the writer.
+    """

@@ -1,7 +1,8 @@
-"""The log of a session over `Records` and `Blobs`: snapshots, commits, entries. The protocol itself is in `domain/`.
+"""The log of a session over `Records` and `Blobs`: snapshots, commits, entries. The protocol itself
+is in `domain/`.
 
-Bodies that would push an item over `MAX_ITEM` bytes go to `Blobs` first, payload before pointer; the hash covers the bytes as
-stored, pointers included.
+Bodies that would push an item over `MAX_ITEM` bytes go to `Blobs` first, payload before pointer;
+the hash covers the bytes as stored, pointers included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from freehold.domain.entry import Entry, StoredEvent
 from freehold.domain.session import Claim, Head, SessionState
 from freehold.errors import NotFound
 from freehold.keys import Key, SessionKey
-from freehold.ports import Blobs, Condition, Item, Records, Secrets, Write
+from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Write
 from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
 
@@ -41,7 +42,8 @@ class EventLog:
     def read(self, key: SessionKey, thread_id: str = "", *, every: bool = False) -> Snapshot:
         """The session, the thread (default: the primary) and the primary; `every` = all threads.
 
-        Raises NotFound for a session that is not there. A deleted one is returned with `session.dead` set.
+        Raises NotFound for a session that is not there. A deleted one is returned with
+        `session.dead` set.
         """
         wanted = [key.state()]
         if thread_id:
@@ -69,12 +71,16 @@ class EventLog:
 
     # ------------------------------------------------------------ commits
     def commit(self, draft: Draft) -> None:
-        """Writes the draft. Raises StaleRead or AmbiguousWrite; see `engine.commit.perform` for the loop around it."""
+        """Writes the draft. Raises StaleRead or AmbiguousWrite; see `engine.commit.perform` for the
+        loop around it.
+        """
         writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
         self._records.write([*writes, draft.session_write(), *draft.claim_writes(), *draft.extra])
 
     def create(self, draft: Draft) -> None:
-        """Writes the first commit of a session that does not exist yet. Raises StaleRead when it does."""
+        """Writes the first commit of a session that does not exist yet. Raises StaleRead when it
+        does.
+        """
         writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
         absent = (Condition("", "absent", reason="session is new"),)
         state = Write(draft.snapshot.key.state(), put=draft.session.to_item(), conditions=absent)  # type: ignore[arg-type]
@@ -87,7 +93,7 @@ class EventLog:
         version, first_seq = entry.head.version - 1, entry.head.next_seq - len(entry.events)
         previous = before.chain if before else chain.genesis(key.session_id, thread_id)
         events, private = self._bodies(key, draft.commit_id, entry)
-        header = {
+        header: dict[str, Value] = {
             "v": VERSION,
             "version": version,
             "first_seq": first_seq,
@@ -105,10 +111,18 @@ class EventLog:
             if before
             else Condition("", "absent", reason="thread is new")
         )
-        item = {**header, "prev_hash": previous, "hash": digest, "events": events, "private": private}
+        item: Item = {
+            **header,
+            "prev_hash": previous,
+            "hash": digest,
+            "events": events,
+            "private": private,
+        }
         place = Key(key.feed(thread_id), keys.entry(first_seq, version))
         return [
-            Write(place, put=item, conditions=(Condition("", "absent", reason="position is free"),)),
+            Write(
+                place, put=item, conditions=(Condition("", "absent", reason="position is free"),)
+            ),
             Write(key.head(thread_id), put=head.to_item(), conditions=(unchanged,)),  # type: ignore[arg-type]
         ]
 
@@ -148,7 +162,9 @@ class EventLog:
     def scan(
         self, key: SessionKey, thread_id: str, *, beyond: int, reverse: bool = False
     ) -> Iterator[StoredEvent]:
-        """Events above (`reverse`: below) a sequence number, in that order, read page by page as they are taken."""
+        """Events above (`reverse`: below) a sequence number, in that order, read page by page as
+        they are taken.
+        """
         feed, at, more = key.feed(thread_id), "", True
         if reverse:
             at = keys.entry(beyond, 0)
@@ -193,7 +209,9 @@ class EventLog:
 
     # ------------------------------------------------------------ bytes
     def _bodies(self, key: SessionKey, commit_id: str, entry: DraftEntry) -> tuple[bytes, bytes]:
-        """Events and private half as stored; the largest bodies move to blobs until the item fits."""
+        """Events and private half as stored; the largest bodies move to blobs until the item
+        fits.
+        """
         bodies = [_dump(event) for event in entry.events]
         private = _dump(entry.private)
         size = sum(map(len, bodies)) + len(private)
@@ -231,7 +249,9 @@ class EventLog:
         )
 
     def _resolve(self, key: SessionKey, body: JsonObject) -> JsonObject:
-        """Follows a pointer, which a session's own prefix guards: content cannot forge its way to another's blob."""
+        """Follows a pointer, which a session's own prefix guards: content cannot forge its way to
+        another's blob.
+        """
         name = body.get(_POINTER)
         if len(body) != 1 or not isinstance(name, str) or not name.startswith(key.partition + "/"):
             return body

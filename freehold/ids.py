@@ -1,7 +1,7 @@
 """Identifiers and timestamps. Stdlib only.
 
-Identifiers are opaque to clients, time-ordered, and drawn from the operating system's randomness on every call: a process
-restored from a snapshot must not repeat them.
+Identifiers are opaque to clients, time-ordered, and drawn from the operating system's randomness on
+every call: a process restored from a snapshot must not repeat them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}\Z")
 
 
 def new_id(prefix: str) -> str:
-    """`{prefix}_` and 26 characters: 60 bits of microseconds, then 70 random bits, so ids sort by creation time."""
+    """`{prefix}_` and 26 characters: 60 bits of microseconds, then 70 random bits, so ids sort by
+    creation time.
+    """
     value = (time.time_ns() // 1000) << 70 | int.from_bytes(os.urandom(9), "big") >> 2
     digits = []
     for _ in range(_LENGTH):
@@ -27,7 +29,9 @@ def new_id(prefix: str) -> str:
 
 
 def is_id(prefix: str, value: str) -> bool:
-    """Whether `value` has the form `new_id(prefix)` gives. Ids from callers pass here before they become part of a key."""
+    """Whether `value` has the form `new_id(prefix)` gives. Ids from callers pass here before they
+    become part of a key.
+    """
     return value.startswith(f"{prefix}_") and _ID.match(value) is not None
 
 
@@ -37,7 +41,9 @@ def now() -> datetime:
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with six decimals, always the same width, so that text order is time order."""
+    """RFC 3339 in UTC with six decimals, always the same width, so that text order is time
+    order.
+    """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -47,7 +53,9 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def later(moment: datetime, last: str | None) -> datetime:
-    """`max(moment, last + 1 microsecond)`: `processed_at` never repeats or runs backwards within a feed (DESIGN 4)."""
+    """`max(moment, last + 1 microsecond)`: `processed_at` never repeats or runs backwards within a
+    feed (DESIGN 4).
+    """
     if not last:
         return moment
     return max(moment, parse_timestamp(last) + timedelta(microseconds=1))

@@ -1,13 +1,13 @@
-"""The one place that builds storage keys. Every key begins with its workspace, so no read can leave it.
+"""The one place that builds storage keys. Every key begins with its workspace, so no read can leave
+it.
 
 The partitions of one workspace `W`:
 
-    W/agents · W/environments · W/sessions   one index row per object, sort key = id (ids sort by creation)
-    W/agent/{id}        head, version/{n}
-    W/environment/{id}  head
-    W/name/{kind}/{name}                     a claim row for a unique name
-    W/session/{id}      doc (what rarely changes), state (counters of the log), thread/{id}/head, thread/{id}/claim
-    W/feed/{thread}     one item per commit; sort key = first sequence and version, both zero-padded
+W/agents · W/environments · W/sessions   one index row per object, sort key = id (ids sort by
+creation) W/agent/{id}        head, version/{n} W/environment/{id}  head W/name/{kind}/{name}
+a claim row for a unique name W/session/{id}      doc (what rarely changes), state (counters of the
+log), thread/{id}/head, thread/{id}/claim W/feed/{thread}     one item per commit; sort key = first
+sequence and version, both zero-padded
 
 The single exception is `api_key`: a key is looked up before its workspace is known.
 """
@@ -74,7 +74,9 @@ def feed(workspace_id: str, thread_id: str) -> str:
 
 
 def entry(first_seq: int, version: int) -> str:
-    """Sort key of a commit. A commit without events shares its first sequence with the next one; the version tells them apart."""
+    """Sort key of a commit. A commit without events shares its first sequence with the next one;
+    the version tells them apart.
+    """
     return f"{first_seq:0{_SEQ}d}/{version:0{_SEQ}d}"
 
 

@@ -1,6 +1,8 @@
-"""What the core needs from the world, as protocols, and the plain values that cross them. `App` holds one of each.
+"""What the core needs from the world, as protocols, and the plain values that cross them. `App`
+holds one of each.
 
-An adapter implements one protocol. Each protocol has one contract suite in `tests/contract`, run on every adapter.
+An adapter implements one protocol. Each protocol has one contract suite in `tests/contract`, run on
+every adapter.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ if TYPE_CHECKING:
     from freehold.event_log import EventLog
     from freehold.settings import Settings
 
-Value: TypeAlias = "None | bool | int | str | bytes | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[str, Value] | None"
 Item: TypeAlias = Mapping[str, Value]
 
 
 # ---------------------------------------------------------------- records
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One fact that must still hold. `absent`/`exists` are about the whole item and ignore `attribute`.
+    """One fact that must still hold. `absent`/`exists` are about the whole item and ignore
+    `attribute`.
 
     A missing attribute, or a missing item, compares as `None`; `<` and `<=` never hold for `None`.
     """
@@ -37,10 +40,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One item of a transaction. Exactly one of `put`, `delete`, or `set`/`add`; with none of them it only checks.
+    """One item of a transaction. Exactly one of `put`, `delete`, or `set`/`add`; with none of them
+    it only checks.
 
-    `set` replaces top-level attributes and `add` adds integers (absent = 0); both create the item if it is missing, so
-    an update that needs it says `exists`. The attribute `due`, where present, is the item's entry in the sparse index.
+    `set` replaces top-level attributes and `add` adds integers (absent = 0); both create the item
+    if it is missing, so an update that needs it says `exists`. The attribute `due`, where present,
+    is the item's entry in the sparse index.
     """
 
     key: Key
@@ -53,7 +58,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items in sort-key order with their keys. `more` is true when the page ended at its limit or at 4 MB, not at the end."""
+    """Items in sort-key order with their keys. `more` is true when the page ended at its limit or
+    at 4 MB, not at the end.
+    """
 
     items: tuple[tuple[Key, Item], ...]
     more: bool
@@ -62,13 +69,16 @@ class Page:
 class Records(Protocol):
     """Items in one table: atomic conditional transactions, consistent reads.
 
-    `write` raises StaleRead when a condition does not hold, AmbiguousWrite when the outcome is unknown, ItemTooLarge over
-    the limits of DynamoDB (400 KB an item, 100 items and 4 MB a transaction), which every adapter enforces. No two writes
-    of a transaction name the same key. What is read is never aliased to what is stored.
+    `write` raises StaleRead when a condition does not hold, AmbiguousWrite when the outcome is
+    unknown, ItemTooLarge over the limits of DynamoDB (400 KB an item, 100 items and 4 MB a
+    transaction), which every adapter enforces. No two writes of a transaction name the same key.
+    What is read is never aliased to what is stored.
     """
 
     def get(self, keys: Sequence[Key]) -> list[Item | None]:
-        """The items in the order asked, None where absent; consistent each, not one snapshot. At most 100 keys."""
+        """The items in the order asked, None where absent; consistent each, not one snapshot. At
+        most 100 keys.
+        """
 
     def query(
         self,
@@ -80,13 +90,17 @@ class Records(Protocol):
         limit: int = 1000,
         reverse: bool = False,
     ) -> Page:
-        """Items of a partition with `after < sk < before` (empty = open) that start with `prefix`; reverse = newest first."""
+        """Items of a partition with `after < sk < before` (empty = open) that start with `prefix`;
+        reverse = newest first.
+        """
 
     def write(self, writes: Sequence[Write]) -> None:
         """All of it or nothing."""
 
     def due(self, prefix: str, limit: int = 1000) -> tuple[Key, ...]:
-        """Keys of items whose `due` attribute starts with `prefix`, in its order. May lag on AWS."""
+        """Keys of items whose `due` attribute starts with `prefix`, in its order. May lag on
+        AWS.
+        """
 
 
 class Blobs(Protocol):
@@ -101,7 +115,9 @@ class Blobs(Protocol):
 
 
 class Secrets(Protocol):
-    """Keys that never leave the process. `purpose` is bound into the result: what was made for one purpose fails for another."""
+    """Keys that never leave the process. `purpose` is bound into the result: what was made for one
+    purpose fails for another.
+    """
 
     def seal(self, purpose: str, plaintext: bytes) -> bytes: ...
     def open(self, purpose: str, sealed: bytes) -> bytes:
@@ -119,9 +135,11 @@ class Secrets(Protocol):
 # ---------------------------------------------------------------- model
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request in the Messages API's own JSON: `system` is a list of text blocks, `messages` alternate user and assistant.
+    """One request in the Messages API's own JSON: `system` is a list of text blocks, `messages`
+    alternate user and assistant.
 
-    Breakpoints (`cache_control`) are already placed. `max_tokens` None = the most that fits the model.
+    Breakpoints (`cache_control`) are already placed. `max_tokens` None = the most that fits the
+    model.
     """
 
     model: str
@@ -160,7 +178,9 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class BlockDone:
-    """A complete content block, exactly as it must be replayed to the model (signatures included)."""
+    """A complete content block, exactly as it must be replayed to the model (signatures
+    included).
+    """
 
     index: int
     block: JsonObject
@@ -168,7 +188,9 @@ class BlockDone:
 
 @dataclass(frozen=True, slots=True)
 class UsageSeen:
-    """What has been metered so far; the last one before `ReplyDone` or an error counts for a cut stream."""
+    """What has been metered so far; the last one before `ReplyDone` or an error counts for a cut
+    stream.
+    """
 
     usage: Usage
 
@@ -192,7 +214,9 @@ class OpenReply(Protocol):
         """Raises ModelError, or ModelStopped once `close` was called."""
 
     def close(self) -> None:
-        """Drops the connection at once. Any thread, any number of times, before or after the end."""
+        """Drops the connection at once. Any thread, any number of times, before or after the
+        end.
+        """
 
 
 class Model(Protocol):
@@ -203,7 +227,9 @@ class Model(Protocol):
 # ---------------------------------------------------------------- sandbox
 @dataclass(frozen=True, slots=True)
 class SandboxRef:
-    """The sandbox of one session. At most one boot of it runs at a time; its files outlive every boot."""
+    """The sandbox of one session. At most one boot of it runs at a time; its files outlive every
+    boot.
+    """
 
     workspace_id: str
     session_id: str
@@ -212,24 +238,29 @@ class SandboxRef:
 class Sandboxes(Protocol):
     """Where the model's code runs. Everything that comes back is untrusted.
 
-    A call is identified by (thread, event id) and the SHA-256 of its name and input; within a boot it is executed at most
-    once however often `execute` is called.
+    A call is identified by (thread, event id) and the SHA-256 of its name and input; within a boot
+    it is executed at most once however often `execute` is called.
     """
 
     def prewarm(self, sandbox: SandboxRef) -> None:
         """Begins to start it, if it is not running, and returns at once. Never raises."""
 
     def boot(self, sandbox: SandboxRef) -> str:
-        """The boot id of the running sandbox, started if need be. Raises SandboxLost when none can be had."""
+        """The boot id of the running sandbox, started if need be. Raises SandboxLost when none can
+        be had.
+        """
 
     def execute(self, sandbox: SandboxRef, boot_id: str, call: ToolCall) -> ToolResult | None:
         """Starts the call or joins it; None when it still runs after about 25 s (call again).
 
-        Raises SandboxLost when `boot_id` is not the running boot or the sandbox died: the outcome is then unknown.
+        Raises SandboxLost when `boot_id` is not the running boot or the sandbox died: the outcome
+        is then unknown.
         """
 
     def cancel(self, sandbox: SandboxRef, boot_id: str, calls: Sequence[ToolCall]) -> None:
-        """Kills the calls' process groups; a call not seen yet is recorded as cancelled. Never raises."""
+        """Kills the calls' process groups; a call not seen yet is recorded as cancelled. Never
+        raises.
+        """
 
     def remove(self, sandbox: SandboxRef) -> None:
         """Stops it and deletes its files."""
@@ -253,7 +284,9 @@ class Run:
 
 class Runs(Protocol):
     def start(self, run: Run) -> bool:
-        """True when it was started or is open already, False when an execution of that name has closed."""
+        """True when it was started or is open already, False when an execution of that name has
+        closed.
+        """
 
 
 class Subscription(Protocol):
@@ -261,15 +294,19 @@ class Subscription(Protocol):
 
 
 class Feed(Protocol):
-    """Live delivery. Doorbells say *look at the log*; they carry nothing and may ring too often, never too seldom.
+    """Live delivery. Doorbells say *look at the log*; they carry nothing and may ring too often,
+    never too seldom.
 
-    A topic is the partition of a thread's log (`keys.feed`). Callbacks come from any thread and must not block.
+    A topic is the partition of a thread's log (`keys.feed`). Callbacks come from any thread and
+    must not block.
     """
 
     def subscribe(self, topic: str, ring: Callable[[], None]) -> Subscription: ...
 
     def preview(self, topic: str, frame: JsonObject) -> None:
-        """Best effort: hands an `event_start` or `event_delta` to whoever previews this topic now."""
+        """Best effort: hands an `event_start` or `event_delta` to whoever previews this topic
+        now.
+        """
 
     def follow_previews(
         self, topic: str, deliver: Callable[[JsonObject], None]

@@ -1,4 +1,6 @@
-"""What rarely changes about a session: its agent snapshot, title, metadata. One item beside the counters of the log."""
+"""What rarely changes about a session: its agent snapshot, title, metadata. One item beside the
+counters of the log.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class StoredDoc:
 
 
 def write_doc(blobs: Blobs, key: SessionKey, doc: SessionDoc, revision: int) -> Write:
-    """The write of revision `revision`; 0 creates. A large document goes to a blob first, payload before pointer."""
+    """The write of revision `revision`; 0 creates. A large document goes to a blob first, payload
+    before pointer.
+    """
     body = doc.model_dump_json().encode()
     item: dict[str, Any] = {"revision": revision, "doc": body}
     if len(body) > MAX_ITEM:

@@ -1,7 +1,8 @@
-"""What a client's request does to a session: events, updates, archive, delete. Each composes one transaction or raises.
+"""What a client's request does to a session: events, updates, archive, delete. Each composes one
+transaction or raises.
 
-The whole request is refused when one event is refused. Interrupts and answers are judged before messages, so that a
-request may unpark a session and speak to it (WIRE_FACTS).
+The whole request is refused when one event is refused. Interrupts and answers are judged before
+messages, so that a request may unpark a session and speak to it (WIRE_FACTS).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from freehold.domain import lifecycle
 from freehold.domain.draft import Draft
-from freehold.domain.session import Head, SessionState, Use
+from freehold.domain.session import Head, SessionState, Use, UseState
 from freehold.errors import InvalidRequest
 from freehold.keys import Key
 from freehold.ports import Condition, Write
@@ -39,7 +40,8 @@ class Accepted:
 
 
 def append_events(draft: Draft, events: Sequence[Event]) -> bool:
-    """Accepts a request's events. False when an unresolved interrupt had to be resolved first: commit, then ask again.
+    """Accepts a request's events. False when an unresolved interrupt had to be resolved first:
+    commit, then ask again.
 
     Raises InvalidRequest; the draft is then worthless.
     """
@@ -68,11 +70,13 @@ def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
     if head.status == "requires_action" or (draft.session.asks and not draft.session.running):
         waiting = ", ".join(draft.session.asked)
         raise InvalidRequest(
-            f"{at}: waiting on responses to events [{waiting}]; only {_SETTLING}, or `user.interrupt` may be sent"
+            f"{at}: waiting on responses to events [{waiting}]; "
+            f"only {_SETTLING}, or `user.interrupt` may be sent"
         )
     if head.status == "budget_reached":
         raise InvalidRequest(
-            f"{at}: the session reached its budget; only {_SETTLING}, and `user.interrupt` are accepted"
+            f"{at}: the session reached its budget; "
+            f"only {_SETTLING}, and `user.interrupt` are accepted"
         )
     if len(head.pending) >= MAX_PENDING:
         raise InvalidRequest(f"{at}: {MAX_PENDING} events are waiting to be processed already")
@@ -84,8 +88,9 @@ def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
 
 
 def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
-    """Decided by the thread's status, never by its claim: an idle, parked or rescheduling thread is stopped here, a running
-    one by its next claim or advance."""
+    """Decided by the thread's status, never by its claim: an idle, parked or rescheduling thread is
+    stopped here, a running one by its next claim or advance.
+    """
     named = event.session_thread_id
     thread_id = named or draft.session.primary_id
     head = draft.heads[thread_id]
@@ -108,17 +113,22 @@ def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
 
 
 def _others_wait(draft: Draft, thread_id: str) -> bool:
-    """Whether an interrupt of all threads must visit further ones, each in a transaction of its own."""
+    """Whether an interrupt of all threads must visit further ones, each in a transaction of its
+    own.
+    """
     others = (head for other, head in draft.snapshot.heads.items() if other != thread_id)
     return any(head.status in ("requires_action", "rescheduling") for head in others)
 
 
 def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> bool:
-    """Allows or denies one asked use. False when the thread's interrupt had to be resolved first."""
+    """Allows or denies one asked use. False when the thread's interrupt had to be resolved
+    first.
+    """
     found = _find_use(draft, event.tool_use_id)
     if found is None or found[1].state != "ask":
         raise InvalidRequest(
-            f"Invalid {event.type} event at events[{position}]: no tool use {event.tool_use_id} is waiting for confirmation"
+            f"Invalid {event.type} event at events[{position}]: "
+            f"no tool use {event.tool_use_id} is waiting for confirmation"
         )
     head, use = found
     thread_id = head.thread_id
@@ -127,7 +137,7 @@ def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> b
         lifecycle.stop_turn(draft, thread_id, by_append=True)
         return False
     draft.add(thread_id, event.model_copy(update={"processed_at": draft.stamp(thread_id)}))
-    state = "allow" if event.result == "allow" else "done"
+    state: UseState = "allow" if event.result == "allow" else "done"
     if event.result == "deny":
         lifecycle.deny_use(draft, thread_id, use, event.deny_message)
     uses = tuple(replace(u, state=state) if u is use else u for u in head.uses)
@@ -138,7 +148,9 @@ def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> b
 
 
 def _answered(draft: Draft, thread_id: str, event_id: str) -> None:
-    """The last answer starts a parked thread; an earlier one repeats the session's idle with what remains."""
+    """The last answer starts a parked thread; an earlier one repeats the session's idle with what
+    remains.
+    """
     draft.need("running", "asks", "asked")
     draft.set_session(asked=tuple(a for a in draft.session.asked if a != event_id))
     if not any(use.state == "ask" for use in draft.heads[thread_id].uses):
@@ -156,7 +168,9 @@ def _find_use(draft: Draft, event_id: str) -> tuple[Head, Use] | None:
 
 
 def finish_todo(draft: Draft, thread_id: str) -> None:
-    """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls with the last one."""
+    """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls
+    with the last one.
+    """
     draft.need("todo", "gen", "running", "asks", "asked")
     head = draft.heads[thread_id]
     if head.status in ("requires_action", "rescheduling") and head.gen < draft.session.gen:
@@ -179,7 +193,9 @@ def is_todo(session: SessionState, head: Head) -> bool:
 
 
 def archive_session(draft: Draft) -> None:
-    """Ends the session for good: history stays, nothing more is accepted. Raises InvalidRequest while it runs."""
+    """Ends the session for good: history stays, nothing more is accepted. Raises InvalidRequest
+    while it runs.
+    """
     draft.need("running", "archived_at")
     if draft.session.running:
         raise InvalidRequest(
@@ -194,7 +210,9 @@ def archive_session(draft: Draft) -> None:
 
 
 def delete_session(draft: Draft, index: Key) -> None:
-    """The tombstone: from here every verb fails, readers close, and the purge may begin. Raises InvalidRequest while it runs."""
+    """The tombstone: from here every verb fails, readers close, and the purge may begin. Raises
+    InvalidRequest while it runs.
+    """
     draft.need("running")
     if draft.session.running:
         raise InvalidRequest(
@@ -205,4 +223,3 @@ def delete_session(draft: Draft, index: Key) -> None:
     draft.set(primary, epoch=draft.heads[primary].epoch + 1)
     draft.set_session(dead=True)
     draft.extra.append(Write(index, delete=True, conditions=(Condition("", "exists"),)))
-

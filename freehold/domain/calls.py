@@ -1,7 +1,9 @@
-"""The transactions of one invocation of RunTools: the mark before dispatch, and the results after it (DESIGN 5).
+"""The transactions of one invocation of RunTools: the mark before dispatch, and the results after
+it (DESIGN 5).
 
-Only what a committed `started` mark names is dispatched, with the mark's boot id. A use allowed meanwhile waits for the next
-round; a mark of an earlier boot is refused by the sandbox and becomes "outcome unknown".
+Only what a committed `started` mark names is dispatched, with the mark's boot id. A use allowed
+meanwhile waits for the next round; a mark of an earlier boot is refused by the sandbox and becomes
+"outcome unknown".
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Literal
 from freehold.domain import lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
-from freehold.domain.turn import Lease, Limits, Next, after, fenced
+from freehold.domain.turn import Lease, Limits, Next, after, fenced, is_taken
 from freehold.ports import Run
 from freehold.toolset import ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
@@ -22,17 +24,16 @@ Step = Literal["dispatch", "cancel"]
 
 
 def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Next | Step:
-    """Claims the thread and marks the permitted calls as started on this boot; without a boot it is entered again.
+    """Claims the thread and marks the permitted calls as started on this boot; without a boot it is
+    entered again.
 
-    `cancel`: an interrupt was accepted first; the claim is taken, nothing may start, and started calls are to be killed.
+    `cancel`: an interrupt was accepted first; the claim is taken, nothing may start, and started
+    calls are to be killed.
     """
+    if is_taken(draft, run, lease):
+        return "taken"
     thread_id = run.thread_id
-    head = draft.heads.get(thread_id)
-    claim = draft.snapshot.claims.get(thread_id)
-    if head is None or not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
-        return "taken"
-    if claim and claim.holder != lease.holder and not claim.has_lapsed(draft.at):
-        return "taken"
+    head = draft.heads[thread_id]
     if not head.is_runnable:
         return "turn"
     if boot_id is None:
@@ -67,7 +68,9 @@ def finish_tools(
     *,
     cancelled: bool,
 ) -> Next | Literal["cancel"]:
-    """Commits results in the model's order. `cancel`: an interrupt came first; kill the calls that run, then ask again."""
+    """Commits results in the model's order. `cancel`: an interrupt came first; kill the calls that
+    run, then ask again.
+    """
     if not fenced(draft, run, holder):
         return "taken"
     thread_id = run.thread_id
@@ -92,12 +95,13 @@ def finish_tools(
         uses.append(replace(use, state="done"))
     draft.set(thread_id, uses=tuple(uses))
     if interrupted:
-        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+        return lifecycle.stop_turn(draft, thread_id)
     return after(draft, run, limits, SessionEndTurn())
 
 
 def release(draft: Draft, run: Run) -> bool:
-    """A dead run: the epoch rises, which fences whoever is left of it, and the next execution has a fresh name.
+    """A dead run: the epoch rises, which fences whoever is left of it, and the next execution has a
+    fresh name.
 
     False when the head has moved on and nothing is to do.
     """

@@ -1,4 +1,6 @@
-"""The hash chain of a feed: each commit names the one before it, over the bytes as stored (DESIGN 4)."""
+"""The hash chain of a feed: each commit names the one before it, over the bytes as stored (DESIGN
+4).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ def commit_hash(
 ) -> bytes:
     """`SHA-256(previous + header + SHA-256(events) + SHA-256(private))`.
 
-    The bodies enter by their digests, so content can be erased on request and the chain still verifies.
+    The bodies enter by their digests, so content can be erased on request and the chain still
+    verifies.
     """
     canonical = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     bodies = hashlib.sha256(events).digest() + hashlib.sha256(private).digest()

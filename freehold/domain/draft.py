@@ -1,8 +1,10 @@
-"""One transaction being composed from one read. Everything a decision rests on becomes a condition."""
+"""One transaction being composed from one read. Everything a decision rests on becomes a
+condition.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +21,8 @@ from freehold.wire.base import WireModel
 class Snapshot:
     """What was read: the session's counters, the heads and claims of the threads concerned.
 
-    A thread that was looked for and does not exist is absent from `heads`; a thread without a claim from `claims`.
+    A thread that was looked for and does not exist is absent from `heads`; a thread without a claim
+    from `claims`.
     """
 
     key: SessionKey
@@ -45,7 +48,8 @@ class DraftEntry:
 class Draft:
     """Collects events and changes; `entries` and `writes` are what the store gets.
 
-    `inputs` are the bodies of queued events that this transaction may stamp, by id. Session fields in `session.ADDED` become increments, other changed fields are set. `commit_id` names the whole
+    `inputs` are the bodies of queued events that this transaction may stamp, by id. Session fields
+    in `session.ADDED` become increments, other changed fields are set. `commit_id` names the whole
     transaction, in every feed it touches.
     """
 
@@ -97,7 +101,8 @@ class Draft:
         """The claim is the one that was read, not renewed since."""
         claim = self.snapshot.claims.get(thread_id)
         conditions = self._claim_conditions.setdefault(thread_id, [])
-        conditions.append(Condition("holder", "==", claim and claim.holder, "claim as read"))
+        holder = claim.holder if claim else None
+        conditions.append(Condition("holder", "==", holder, "claim as read"))
         if claim:
             conditions.append(Condition("until", "==", claim.until, "claim not renewed"))
 
@@ -121,7 +126,7 @@ class Draft:
         self.set(thread_id, last_at=at)
         return at
 
-    def emit(self, thread_id: str, kind: type[WireModel], **values: Any) -> str:
+    def emit(self, thread_id: str, kind: Callable[..., WireModel], **values: Any) -> str:
         """Appends an event of the server, processed as it is emitted. Returns its id."""
         event_id = values.pop("id", None) or new_id("sevt")
         at = self.stamp(thread_id)
@@ -148,7 +153,9 @@ class Draft:
         return tuple(sorted(self._events))
 
     def entries(self) -> list[DraftEntry]:
-        """One commit a touched thread, with the head that follows it except `chain`, which needs the stored bytes."""
+        """One commit a touched thread, with the head that follows it except `chain`, which needs
+        the stored bytes.
+        """
         result = []
         for thread_id in self.touched:
             events = tuple(self._events[thread_id])

@@ -1,8 +1,12 @@
-"""How threads and the session start, stop and settle: the pieces every verb of the log is made of (DESIGN 4)."""
+"""How threads and the session start, stop and settle: the pieces every verb of the log is made of
+(DESIGN 4).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, Pending, SessionState, Status, Use
@@ -32,7 +36,7 @@ INTERRUPTED = "Tool execution was interrupted before completion. Please retry."
 StopReason = WireModel
 
 
-def post(draft: Draft, thread_id: str, kind: type[WireModel], **values: object) -> None:
+def post(draft: Draft, thread_id: str, kind: Callable[..., WireModel], **values: object) -> None:
     """A status event of a thread: on its own feed, and on the primary's where it is a child."""
     head = draft.heads[thread_id]
     named = {"session_thread_id": thread_id, "agent_name": head.agent_name, **values}
@@ -42,7 +46,9 @@ def post(draft: Draft, thread_id: str, kind: type[WireModel], **values: object) 
 
 
 def start(draft: Draft, thread_id: str) -> None:
-    """idle to running: a new epoch, hence a new execution name. The interrupt generation is recorded here, never at a claim."""
+    """idle to running: a new epoch, hence a new execution name. The interrupt generation is
+    recorded here, never at a claim.
+    """
     draft.need("running", "gen", "rescheduled")
     if draft.session.running == 0 or draft.session.rescheduled:
         draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
@@ -75,11 +81,12 @@ def settle(
     report: str | None = None,
     stop_details: WireModel | None = None,
 ) -> None:
-    """running to idle, parked or paused. `report` is a child's last text; None where it was interrupted.
+    """running to idle, parked or paused. `report` is a child's last text; None where it was
+    interrupted.
 
-    The settle that brings `running` to 0 writes `session.usage` and the session's idle pair. A child's end delivers its
-    report and starts an idle parent in this same transaction, before the count goes down: the session does not idle in
-    between.
+    The settle that brings `running` to 0 writes `session.usage` and the session's idle pair. A
+    child's end delivers its report and starts an idle parent in this same transaction, before the
+    count goes down: the session does not idle in between.
     """
     draft.need("running", "asks", "asked", "rescheduled")
     head = draft.heads[thread_id]
@@ -119,9 +126,11 @@ def receive(draft: Draft, thread_id: str, sender: Head, text: str) -> None:
 
 
 def consume(draft: Draft, thread_id: str) -> None:
-    """Takes all that is pending into the conversation, in order; a client's event gets its stamped sighting.
+    """Takes all that is pending into the conversation, in order; a client's event gets its stamped
+    sighting.
 
-    `consumed` in the commit is what the transcript is built from: position in the feed is not transcript order.
+    `consumed` in the commit is what the transcript is built from: position in the feed is not
+    transcript order.
     """
     head = draft.heads[thread_id]
     for pending in head.pending:
@@ -138,12 +147,12 @@ def accept(draft: Draft, thread_id: str, event_id: str, event_type: str, seq: in
     draft.set(thread_id, pending=pending)
 
 
-def session_idle(
-    draft: Draft, reason: StopReason, stop_details: WireModel | None = None
-) -> None:
-    """The session's idle pair, where no thread runs any more: `session.usage`, then `session.status_idle`.
+def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | None = None) -> None:
+    """The session's idle pair, where no thread runs any more: `session.usage`, then
+    `session.status_idle`.
 
-    `requires_action` outranks `budget_reached`, which outranks the thread's own reason (BEHAVIOUR 5.3).
+    `requires_action` outranks `budget_reached`, which outranks the thread's own reason (BEHAVIOUR
+    5.3).
     """
     if draft.session.running:
         return
@@ -161,12 +170,15 @@ def session_idle(
 
 
 def is_interrupted(session: SessionState, head: Head) -> bool:
-    """An interrupt waits: one of this thread in `pending`, or one of all threads since this running period began."""
+    """An interrupt waits: one of this thread in `pending`, or one of all threads since this running
+    period began.
+    """
     return session.gen > head.gen or head.has_interrupt
 
 
-def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> str:
-    """The interrupted form: span and calls closed, interrupts stamped, then idle; messages left start again in this commit.
+def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> Literal["idle", "turn"]:
+    """The interrupted form: span and calls closed, interrupts stamped, then idle; messages left
+    start again in this commit.
 
     Returns what the state machine does next: `idle`, or `turn` where messages are left.
     """
@@ -194,7 +206,9 @@ def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> str:
 
 
 def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
-    """requires_action to idle; nothing was running here, so only the count of parked threads changes."""
+    """requires_action to idle; nothing was running here, so only the count of parked threads
+    changes.
+    """
     draft.need("asks", "asked", "running")
     gone = set(asked(head))
     draft.set_session(
@@ -215,7 +229,9 @@ def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
 
 
 def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> None:
-    """Idle and running again within one commit: clients see the interrupt end a turn and the messages begin another."""
+    """Idle and running again within one commit: clients see the interrupt end a turn and the
+    messages begin another.
+    """
     draft.need("running", "rescheduled")
     _book_time(draft, head)
     post(
@@ -244,7 +260,9 @@ def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> No
 
 
 def close_span(draft: Draft, thread_id: str, usage: SpanModelUsage | None = None) -> None:
-    """Ends the open model request as failed. Every start gets an end, also on error and interrupt (BEHAVIOUR 6.2)."""
+    """Ends the open model request as failed. Every start gets an end, also on error and interrupt
+    (BEHAVIOUR 6.2).
+    """
     draft.emit(
         thread_id,
         SpanModelRequestEndEvent,
@@ -255,9 +273,7 @@ def close_span(draft: Draft, thread_id: str, usage: SpanModelUsage | None = None
     draft.set(thread_id, span=None)
 
 
-def answer_use(
-    draft: Draft, thread_id: str, use: Use, text: str, *, is_error: bool
-) -> None:
+def answer_use(draft: Draft, thread_id: str, use: Use, text: str, *, is_error: bool) -> None:
     """A result the server writes itself."""
     draft.emit(
         thread_id,
@@ -276,7 +292,9 @@ def deny_use(draft: Draft, thread_id: str, use: Use, message: str | None) -> Non
 
 
 def stamped(draft: Draft, thread_id: str, event_id: str) -> JsonObject:
-    """The second sighting of a queued event: the same event with `processed_at` set. Needs the event in `draft.inputs`."""
+    """The second sighting of a queued event: the same event with `processed_at` set. Needs the
+    event in `draft.inputs`.
+    """
     return {**draft.inputs[event_id], "processed_at": draft.stamp(thread_id)}
 
 

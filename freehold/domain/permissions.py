@@ -1,4 +1,6 @@
-"""What a tool call may do: which tools an agent has, and what its policies say about one call (BEHAVIOUR 3.3)."""
+"""What a tool call may do: which tools an agent has, and what its policies say about one call
+(BEHAVIOUR 3.3).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Evaluation = AgentToolEvaluationAlwaysAllow | AgentToolEvaluationAlwaysAsk
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome for one call, as its event shows it. No `evaluation`: refused before any policy was asked."""
+    """The outcome for one call, as its event shows it. No `evaluation`: refused before any policy
+    was asked.
+    """
 
     permission: Permission
     evaluation: Evaluation | None = None
@@ -32,7 +36,9 @@ def enabled_tools(agent: SessionAgent) -> tuple[str, ...]:
 
 
 def evaluate(agent: SessionAgent, name: str) -> Decision:
-    """The policy's word on a call. A tool that is not enabled is denied whatever the policies say."""
+    """The policy's word on a call. A tool that is not enabled is denied whatever the policies
+    say.
+    """
     config = _config(agent, name)
     if config is None or name not in SANDBOX_TOOLS:
         return Decision("deny")

@@ -1,6 +1,7 @@
 """The items the log's decisions rest on: session counters, thread heads, claims. Values only.
 
-Each has `to_item` and `from_item`; reading is lenient, so that an older item gains new fields with their defaults.
+Each has `to_item` and `from_item`; reading is lenient, so that an older item gains new fields with
+their defaults.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ Status = Literal[
 ]
 BUSY: tuple[Status, ...] = ("running", "rescheduling")
 
+UseState = Literal["allow", "ask", "started", "done"]
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An accepted client event that no claim has stamped. `seq` is where its first sighting stands."""
+    """An accepted client event that no claim has stamped. `seq` is where its first sighting
+    stands.
+    """
 
     event_id: str
     type: str
@@ -32,12 +37,14 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A tool use of the last reply. `done` = answered; it stays until a claim has read the answers."""
+    """A tool use of the last reply. `done` = answered; it stays until a claim has read the
+    answers.
+    """
 
     event_id: str
     seq: int
     name: str
-    state: Literal["allow", "ask", "started", "done"]
+    state: UseState
     boot: str | None = None
 
     @property
@@ -47,7 +54,9 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a thread's log and everything its next transaction is decided on. `version` is the condition."""
+    """The end of a thread's log and everything its next transaction is decided on. `version` is the
+    condition.
+    """
 
     thread_id: str
     parent_id: str | None
@@ -119,7 +128,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """Counters of a session. Fields in `ADDED` only ever grow by increments and need no condition."""
+    """Counters of a session. Fields in `ADDED` only ever grow by increments and need no
+    condition.
+    """
 
     primary_id: str
     threads: int = 1
@@ -151,7 +162,9 @@ class SessionState:
         return _attributes(self)
 
     def due(self, at: str) -> str | None:
-        """The session's entry in the sparse index: a tombstone waits for its purge, an unfinished operation for its end."""
+        """The session's entry in the sparse index: a tombstone waits for its purge, an unfinished
+        operation for its end.
+        """
         if self.dead:
             return f"purge/{at}"
         return f"todo/{at}" if self.todo else None

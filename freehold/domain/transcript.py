@@ -1,7 +1,8 @@
 """What the model is shown: the feed of a thread as the Messages API's turns.
 
-Order is consumption, not position: input that arrived during a turn comes after that turn's reply, because the claim that
-took it in lists it as `consumed`. Results of a reply come first in the turn that follows it, in the model's order.
+Order is consumption, not position: input that arrived during a turn comes after that turn's reply,
+because the claim that took it in lists it as `consumed`. Results of a reply come first in the turn
+that follows it, in the model's order.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class _Conversation:
             self._user += _content(self._bodies[str(event_id)])
 
     def _assistant(self, reply: JsonObject) -> None:
-        """A reply closes the user turn before it. A block that an event shows is stored as a reference to that event."""
+        """A reply closes the user turn before it. A block that an event shows is stored as a
+        reference to that event.
+        """
         self._close_user()
         self._tool_ids = {}
         blocks = []
@@ -54,7 +57,7 @@ class _Conversation:
             assert isinstance(block, dict)
             blocks.append(self._block(block))
         if blocks:
-            self._messages.append({"role": "assistant", "content": blocks})
+            self._messages.append({"role": "assistant", "content": [*blocks]})
 
     def _block(self, block: JsonObject) -> JsonObject:
         event_id = block.get("event")
@@ -88,12 +91,14 @@ class _Conversation:
         }
 
     def _close_user(self) -> None:
-        """Results in the order of the calls, then what people said. Consecutive user turns are one."""
+        """Results in the order of the calls, then what people said. Consecutive user turns are
+        one.
+        """
         ordered = [i for i in self._tool_ids.values() if i in self._results]
         blocks = [self._results.pop(i) for i in ordered] + self._user
         self._user = []
         if blocks:
-            self._messages.append({"role": "user", "content": blocks})
+            self._messages.append({"role": "user", "content": [*blocks]})
 
     def finish(self) -> list[JsonObject]:
         self._close_user()
@@ -104,7 +109,9 @@ def _content(event: JsonObject) -> list[JsonObject]:
     """The blocks of a message as the model takes them; what only clients may see is left out."""
     content = event.get("content")
     blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
-    return [block for block in blocks if block.get("type") != "redacted" and block.get("text") != ""]
+    return [
+        block for block in blocks if block.get("type") != "redacted" and block.get("text") != ""
+    ]
 
 
 def with_cache_points(
@@ -112,7 +119,8 @@ def with_cache_points(
 ) -> tuple[tuple[JsonObject, ...], tuple[JsonObject, ...], tuple[JsonObject, ...]]:
     """Breakpoints within the API's four: after tools and system, and on the last two user turns.
 
-    The older of the two is where the previous request put its last one, so everything before it is read, not written.
+    The older of the two is where the previous request put its last one, so everything before it is
+    read, not written.
     """
     marked_system, marked_tools = list(system), list(tools)
     if marked_system:

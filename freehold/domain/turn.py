@@ -1,7 +1,9 @@
-"""The transactions of one invocation of RunTurn: the claim, and the advance that ends it (DESIGN 4 and 5).
+"""The transactions of one invocation of RunTurn: the claim, and the advance that ends it (DESIGN 4
+and 5).
 
-A plan either answers what the state machine does next, or names the next step of this invocation. Every plan is decided on
-the snapshot its draft conditions on, so a stale read only means deciding again; the paid reply is never thrown away for it.
+A plan either answers what the state machine does next, or names the next step of this invocation.
+Every plan is decided on the snapshot its draft conditions on, so a stale read only means deciding
+again; the paid reply is never thrown away for it.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
 from freehold.errors import ModelError
 from freehold.ids import new_id, timestamp
-from freehold.ports import JsonObject, Run, Usage
+from freehold.ports import Run, Usage
+from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
 from freehold.wire.errors import session_error
 from freehold.wire.events import (
+    AgentMessageEvent,
+    AgentThinkingEvent,
+    AgentToolUseEvent,
     SessionBudgetReached,
     SessionEndTurn,
     SessionErrorEvent,
@@ -36,6 +42,7 @@ from freehold.wire.events import (
     SpanModelUsage,
 )
 
+ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent
 Next = Literal["tools", "turn", "wait", "idle", "successor", "taken"]
 
 
@@ -51,11 +58,11 @@ class Lease:
 class Reply:
     """A complete model reply as events, in order, with what only the model may see again.
 
-    `uses` are the tool uses that need an answer; `denied` maps the id of a refused use to the text of its result.
-    `children` are threads this reply creates, each with its task.
+    `uses` are the tool uses that need an answer; `denied` maps the id of a refused use to the text
+    of its result. `children` are threads this reply creates, each with its task.
     """
 
-    events: tuple[WireModel, ...]
+    events: tuple[ReplyEvent, ...]
     uses: tuple[Use, ...]
     blocks: tuple[JsonObject, ...]
     usage: Usage
@@ -77,23 +84,22 @@ class Limits:
 
 
 def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
-    """Claims the thread and opens the model request. None = the claim is in the draft, go on to the model.
+    """Claims the thread and opens the model request. None = the claim is in the draft, go on to the
+    model.
 
-    Any answer but None comes with a draft that may be empty (`draft.touched`), then nothing is to be written.
+    Any answer but None comes with a draft that may be empty (`draft.touched`), then nothing is to
+    be written.
     """
+    if is_taken(draft, run, lease):
+        return "taken"
     thread_id = run.thread_id
-    head = draft.heads.get(thread_id)
-    claim = draft.snapshot.claims.get(thread_id)
-    if head is None or not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
-        return "taken"
-    if claim and claim.holder != lease.holder and not claim.has_lapsed(draft.at):
-        return "taken"
+    head = draft.heads[thread_id]
     if head.is_runnable:
         return "tools"
     draft.need_claim_as_read(thread_id)
     if lifecycle.is_interrupted(draft.session, head):
         draft.claims[thread_id] = None
-        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+        return lifecycle.stop_turn(draft, thread_id)
     if head.span is not None:
         lifecycle.close_span(draft, thread_id)
     if not head.has_unread_input or head.is_blocked:
@@ -108,8 +114,18 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
     return None
 
 
+def is_taken(draft: Draft, run: Run, lease: Lease) -> bool:
+    """Whether the thread has moved on from this execution, or another invocation holds it."""
+    claim = draft.snapshot.claims.get(run.thread_id)
+    if not lifecycle.may_work(draft.snapshot, run.thread_id, run.epoch, run.leg):
+        return True
+    return claim is not None and claim.holder != lease.holder and not claim.has_lapsed(draft.at)
+
+
 def _claim(draft: Draft, head: Head, lease: Lease) -> None:
-    """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that happens at a start."""
+    """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that
+    happens at a start.
+    """
     thread_id = head.thread_id
     draft.need("gen")
     draft.need_budget()
@@ -133,7 +149,9 @@ def _resume(draft: Draft, head: Head) -> None:
 
 
 def fenced(draft: Draft, run: Run, holder: str) -> bool:
-    """Adds the fence of every later transaction of an invocation. False when it has lost its claim."""
+    """Adds the fence of every later transaction of an invocation. False when it has lost its
+    claim.
+    """
     head = draft.heads.get(run.thread_id)
     claim = draft.snapshot.claims.get(run.thread_id)
     if head is None or draft.snapshot.session.dead or head.status != "running":
@@ -147,14 +165,16 @@ def fenced(draft: Draft, run: Run, holder: str) -> bool:
 
 
 def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limits) -> Next:
-    """The reply enters the log, or the interrupted form where an interrupt was accepted meanwhile."""
+    """The reply enters the log, or the interrupted form where an interrupt was accepted
+    meanwhile.
+    """
     if not fenced(draft, run, holder):
         return "taken"
     thread_id = run.thread_id
     head = draft.heads[thread_id]
     if lifecycle.is_interrupted(draft.session, head):
         _book(draft, thread_id, reply.usage, reply.cost)
-        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+        return lifecycle.stop_turn(draft, thread_id)
     uses = _append_reply(draft, head, reply)
     rounds = head.rounds + 1 if uses else 0
     draft.set(
@@ -178,14 +198,18 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
 
 
 def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
-    """Events of the reply, its span's end, and results of refused calls. Answers the uses as they now stand."""
+    """Events of the reply, its span's end, and results of refused calls. Answers the uses as they
+    now stand.
+    """
     thread_id = head.thread_id
     places: dict[str, int] = {}
     for event in reply.events:
         at = draft.stamp(thread_id)
         stamped = event.model_copy(update={"processed_at": at})
-        places[stamped.id] = draft.add(thread_id, stamped)  # type: ignore[attr-defined]
-        asked_of = next((u for u in reply.uses if u.event_id == stamped.id and u.state == "ask"), None)  # type: ignore[attr-defined]
+        places[stamped.id] = draft.add(thread_id, stamped)
+        asked_of = next(
+            (u for u in reply.uses if u.event_id == stamped.id and u.state == "ask"), None
+        )
         if asked_of and head.parent_id is not None:
             primary = draft.session.primary_id
             cross = {"session_thread_id": thread_id, "processed_at": draft.stamp(primary)}
@@ -198,7 +222,12 @@ def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
         model_usage=span_usage(reply.usage),
     )
     uses = tuple(
-        Use(u.event_id, places[u.event_id], u.name, "done" if u.event_id in reply.denied else u.state)
+        Use(
+            u.event_id,
+            places[u.event_id],
+            u.name,
+            "done" if u.event_id in reply.denied else u.state,
+        )
         for u in reply.uses
     )
     for use in uses:
@@ -232,19 +261,23 @@ def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
 
 
 def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Limits) -> Next:
-    """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR 7.8)."""
+    """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR
+    7.8).
+    """
     if not fenced(draft, run, holder):
         return "taken"
     thread_id = run.thread_id
     head = draft.heads[thread_id]
     if lifecycle.is_interrupted(draft.session, head):
-        return "idle" if lifecycle.stop_turn(draft, thread_id) == "idle" else "turn"
+        return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)
     draft.set(thread_id, retries=head.retries + 1)
     if not error.retryable or head.retries >= limits.max_retries:
         return _give_up(draft, thread_id, error.kind, error.message)
     draft.need("running", "rescheduled")
-    draft.emit(thread_id, SessionErrorEvent, error=session_error(error.kind, error.message, "retrying"))
+    draft.emit(
+        thread_id, SessionErrorEvent, error=session_error(error.kind, error.message, "retrying")
+    )
     if draft.session.running == 1 and not draft.session.rescheduled:
         draft.emit(draft.session.primary_id, SessionStatusRescheduledEvent)
         draft.set_session(rescheduled=True)
@@ -254,7 +287,9 @@ def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Li
 
 
 def _give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
-    """This turn is dead. What was queued is stamped: it stays in the conversation, and the next message starts afresh."""
+    """This turn is dead. What was queued is stamped: it stays in the conversation, and the next
+    message starts afresh.
+    """
     draft.emit(thread_id, SessionErrorEvent, error=session_error(kind, message, "exhausted"))
     lifecycle.consume(draft, thread_id)
     for use in draft.heads[thread_id].uses:
@@ -273,7 +308,9 @@ def after(
     stop_details: WireModel | None = None,
     report: str = "",
 ) -> Next:
-    """What follows a finished step, decided on the head the transaction conditions on; settles where nothing is left."""
+    """What follows a finished step, decided on the head the transaction conditions on; settles
+    where nothing is left.
+    """
     thread_id = run.thread_id
     head = draft.heads[thread_id]
     if head.is_runnable:
@@ -283,9 +320,7 @@ def after(
         lifecycle.settle(draft, thread_id, "requires_action", waiting)
         return "idle"
     if not head.has_unread_input:
-        lifecycle.settle(
-            draft, thread_id, "idle", reason, stop_details=stop_details, report=report
-        )
+        lifecycle.settle(draft, thread_id, "idle", reason, stop_details=stop_details, report=report)
         return "idle"
     if limits.leg_turns and head.turns >= limits.leg_turns:
         draft.set(thread_id, leg=head.leg + 1, turns=0)

@@ -1,7 +1,8 @@
-"""The only loop around a transaction of the log: read, decide, write; a stale read decides again (DESIGN 4).
+"""The only loop around a transaction of the log: read, decide, write; a stale read decides again
+(DESIGN 4).
 
-After a lost answer every further attempt reads the head, looks for its own `commit_id` below that very head, and conditions
-on it: the lost request may still land.
+After a lost answer every further attempt reads the head, looks for its own `commit_id` below that
+very head, and conditions on it: the lost request may still land.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Transaction(Generic[T]):
-    """What to do to a thread. `plan` composes or answers; it may be called again, and raises to refuse.
+    """What to do to a thread. `plan` composes or answers; it may be called again, and raises to
+    refuse.
 
-    `landed` gives the answer when an earlier attempt turns out to have been committed. `inputs` are bodies of queued events
-    for a given snapshot.
+    `landed` gives the answer when an earlier attempt turns out to have been committed. `inputs` are
+    bodies of queued events for a given snapshot.
     """
 
     key: SessionKey
@@ -51,14 +53,17 @@ class Done(Generic[T]):
     def runs(self) -> list[Run]:
         """The executions to start: threads that run now and did not under this name before.
 
-        Where an earlier attempt had landed, every running thread of the snapshot: starting one twice is a no-op.
+        Where an earlier attempt had landed, every running thread of the snapshot: starting one
+        twice is a no-op.
         """
         key = self.draft.snapshot.key
         found = []
         for thread_id, head in self.draft.heads.items():
             before = self.draft.snapshot.heads.get(thread_id)
             same = before is not None and before.is_busy
-            same = same and before is not None and (before.epoch, before.leg) == (head.epoch, head.leg)
+            same = (
+                same and before is not None and (before.epoch, before.leg) == (head.epoch, head.leg)
+            )
             if head.status == "running" and (self.entry is not None or not same):
                 name = (key.workspace_id, key.session_id, thread_id, head.epoch, head.leg)
                 found.append(Run(*name))
@@ -66,16 +71,16 @@ class Done(Generic[T]):
 
 
 def perform(app: App, transaction: Transaction[T]) -> Done[T]:
-    """Raises what the plan raises, NotFound for a session that is not there, Unavailable after too many attempts."""
+    """Raises what the plan raises, NotFound for a session that is not there, Unavailable after too
+    many attempts.
+    """
     commit_id = new_id("cmt")
     since: int | None = None
     unsure = False
     for attempt in range(app.settings.write_attempts):
         if attempt:
             _pause(app.settings.write_backoff_seconds * 2**attempt)
-        snapshot = app.log.read(
-            transaction.key, transaction.thread_id, every=transaction.every
-        )
+        snapshot = app.log.read(transaction.key, transaction.thread_id, every=transaction.every)
         thread_id = transaction.thread_id or snapshot.session.primary_id
         draft = Draft(
             snapshot,

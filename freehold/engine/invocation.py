@@ -1,4 +1,6 @@
-"""What RunTurn and RunTools share: a holder, a lease that is renewed, and a watch for interrupts."""
+"""What RunTurn and RunTools share: a holder, a lease that is renewed, and a watch for
+interrupts.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Invocation:
         return Lease(self.holder, timestamp(until))
 
     def landed(self, snapshot: Snapshot, _: Entry) -> Next | None:
-        """After a lost answer: None when our claim landed and is still ours, else what the head says comes next."""
+        """After a lost answer: None when our claim landed and is still ours, else what the head
+        says comes next.
+        """
         claim = snapshot.claims.get(self.run.thread_id)
         if claim is not None and claim.holder == self.holder:
             return None
@@ -57,7 +61,9 @@ class Invocation:
         return "tools" if head.is_runnable else "turn"
 
     def must_stop(self) -> bool:
-        """Whether an interrupt waits or this invocation has lost its thread. Read from the log, not from a message."""
+        """Whether an interrupt waits or this invocation has lost its thread. Read from the log, not
+        from a message.
+        """
         try:
             snapshot = self.app.log.read(self.key, self.run.thread_id)
         except NotFound:
@@ -68,10 +74,11 @@ class Invocation:
 
     @contextmanager
     def watched(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Within the block `stop` is called, from another thread, once an interrupt waits or the claim is lost.
+        """Within the block `stop` is called, from another thread, once an interrupt waits or the
+        claim is lost.
 
-        The doorbell must not block, so each ring looks at the log on a thread of its own; rings are rare here, since
-        while a claim is held only clients write to the thread.
+        The doorbell must not block, so each ring looks at the log on a thread of its own; rings are
+        rare here, since while a claim is held only clients write to the thread.
         """
         closed = threading.Event()
 
@@ -119,7 +126,9 @@ class _Renewal:
         key = invocation.key.claim(invocation.run.thread_id)
         try:
             lease = invocation.lease()
-            invocation.app.records.write([Write(key, set={"until": lease.until}, conditions=(held,))])
+            invocation.app.records.write(
+                [Write(key, set={"until": lease.until}, conditions=(held,))]
+            )
         except StaleRead:
             self._stop()
             return

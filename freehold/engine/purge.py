@@ -1,4 +1,6 @@
-"""What a tombstone leaves to do: every item, blob and file of a deleted session goes, the tombstone itself last."""
+"""What a tombstone leaves to do: every item, blob and file of a deleted session goes, the tombstone
+itself last.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _BATCH = 25
 
 
 def purge_session(app: App, key: SessionKey) -> None:
-    """Erases a deleted session. Safe to repeat: it may die between any two steps, and the tombstone is found again."""
+    """Erases a deleted session. Safe to repeat: it may die between any two steps, and the tombstone
+    is found again.
+    """
     app.sandboxes.remove(SandboxRef(key.workspace_id, key.session_id))
     app.blobs.delete(key.partition + "/")
     items = [item for item, _ in app.records.query(key.partition, limit=1000).items]

@@ -1,4 +1,5 @@
-"""Nothing stays asleep: dead runs are released, unstarted ones started, unfinished operations finished (DESIGN 5).
+"""Nothing stays asleep: dead runs are released, unstarted ones started, unfinished operations
+finished (DESIGN 5).
 
 Every step is a no-op where somebody was faster.
 """
@@ -19,7 +20,9 @@ _ACTOR = "recovery"
 
 
 def release(app: App, run: Run) -> bool:
-    """Ends a dead run and starts its thread under a fresh name. False when the thread had moved on."""
+    """Ends a dead run and starts its thread under a fresh name. False when the thread had moved
+    on.
+    """
     key = SessionKey(run.workspace_id, run.session_id)
     try:
         done = perform(
@@ -40,9 +43,11 @@ def release(app: App, run: Run) -> bool:
 
 
 def sweep(app: App, *, claims_are_dead: bool = False) -> int:
-    """Visits every thread that should be running and every unfinished operation. Returns how many it acted on.
+    """Visits every thread that should be running and every unfinished operation. Returns how many
+    it acted on.
 
-    `claims_are_dead`: the caller knows that no other process works on this store, as at the start of a laptop's server.
+    `claims_are_dead`: the caller knows that no other process works on this store, as at the start
+    of a laptop's server.
     """
     acted = 0
     for key in app.records.due("busy/"):

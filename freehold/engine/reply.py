@@ -1,12 +1,15 @@
-"""Turns the chunks of an open model request into the events of a reply, previewing text as it comes."""
+"""Turns the chunks of an open model request into the events of a reply, previewing text as it
+comes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 from freehold.domain import permissions
-from freehold.domain.session import Use
-from freehold.domain.turn import Reply
+from freehold.domain.session import Use, UseState
+from freehold.domain.turn import Reply, ReplyEvent
 from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import (
@@ -20,14 +23,14 @@ from freehold.ports import (
     UsageSeen,
 )
 from freehold.toolset import JsonObject
-from freehold.wire.base import WireModel
-from freehold.wire.content import TextBlock
+from freehold.wire.content import AgentContent, TextBlock
 from freehold.wire.events import (
     AgentMessageEvent,
     AgentThinkingEvent,
     AgentToolUseEvent,
     SessionRefusalStopDetails,
 )
+from freehold.wire.session_events import RefusalCategory
 from freehold.wire.sessions import SessionAgent
 
 _UNSTAMPED = ""
@@ -42,7 +45,9 @@ class _Message:
 
 
 class ReplyReader:
-    """Reads one reply. Previews carry the ids of the events that will follow, in the order they will (BEHAVIOUR 8.3)."""
+    """Reads one reply. Previews carry the ids of the events that will follow, in the order they
+    will (BEHAVIOUR 8.3).
+    """
 
     def __init__(self, agent: SessionAgent, feed: Feed, topic: str) -> None:
         self._agent = agent
@@ -50,7 +55,7 @@ class ReplyReader:
         self._topic = topic
         self._message: _Message | None = None
         self._thinking_id = ""
-        self._events: list[WireModel] = []
+        self._events: list[ReplyEvent] = []
         self._uses: list[Use] = []
         self._denied: dict[str, str] = {}
         self._children: list[tuple[str, str]] = []
@@ -114,7 +119,9 @@ class ReplyReader:
         message, self._message = self._message, None
         if message is None or not any(message.texts.values()):
             return
-        content = [TextBlock(text=text) for text in message.texts.values() if text]
+        content: list[AgentContent] = [
+            TextBlock(text=text) for text in message.texts.values() if text
+        ]
         self._events.append(
             AgentMessageEvent(id=message.id, content=content, processed_at=_UNSTAMPED)
         )
@@ -135,7 +142,7 @@ class ReplyReader:
         )
         if decision.permission == "deny":
             self._denied[event_id] = f"Permission to use {name} has been denied."
-        state = "ask" if decision.permission == "ask" else "allow"
+        state: UseState = "ask" if decision.permission == "ask" else "allow"
         self._uses.append(Use(event_id, 0, name, state))
         self._blocks.append({"type": "tool_use", "event": event_id, "id": block["id"]})
 
@@ -160,10 +167,7 @@ class ReplyReader:
         self._close_message()
         details = None
         if done.stop_reason == "refusal":
-            given = done.stop_details or {}
-            details = SessionRefusalStopDetails(
-                category=_text(given.get("category")), explanation=_text(given.get("explanation"))
-            )
+            details = _refusal(done.stop_details or {})
         messages = [e for e in self._events if isinstance(e, AgentMessageEvent)]
         texts = [b.text for e in messages for b in e.content if isinstance(b, TextBlock)]
         return Reply(
@@ -179,5 +183,9 @@ class ReplyReader:
         )
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _refusal(given: JsonObject) -> SessionRefusalStopDetails:
+    """A category that this API does not know is shown as null."""
+    category, explanation = given.get("category"), given.get("explanation")
+    known = next((c for c in get_args(RefusalCategory) if c == category), None)
+    text = explanation if isinstance(explanation, str) else None
+    return SessionRefusalStopDetails(category=known, explanation=text)

@@ -1,7 +1,7 @@
 """RunTools: every permitted, unanswered call of the last reply; plan, then act (DESIGN 5).
 
-A failing call is a result and never discards its siblings. Calls asked for in parallel run in parallel; their results enter
-the log together, in the model's order.
+A failing call is a result and never discards its siblings. Calls asked for in parallel run in
+parallel; their results enter the log together, in the model's order.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class _Round:
         )
 
     def _landed_begin(self, snapshot: Snapshot, entry: Entry) -> Next | plans.Step:
-        """Our claim landed: what it marked is ours to dispatch; without a mark it was the claim of a cancellation."""
+        """Our claim landed: what it marked is ours to dispatch; without a mark it was the claim of
+        a cancellation.
+        """
         answer = self._invocation.landed(snapshot, entry)
         if answer is not None:
             return answer
@@ -116,7 +118,9 @@ class _Round:
     def _dispatch(
         self, uses: Sequence[Use], calls: Mapping[str, ToolCall]
     ) -> dict[str, ToolResult]:
-        """All calls, in parallel; an interrupt kills what runs and the calls then answer at once."""
+        """All calls, in parallel; an interrupt kills what runs and the calls then answer at
+        once.
+        """
 
         def stop() -> None:
             self._stopped.set()
@@ -157,7 +161,9 @@ class _Round:
         calls: Mapping[str, ToolCall],
         results: Mapping[str, ToolResult],
     ) -> Next:
-        """Commits the results; where an interrupt came first, kills what still runs and asks once more."""
+        """Commits the results; where an interrupt came first, kills what still runs and asks once
+        more.
+        """
         cancelled = False
         while True:
             answer = self._commit_results(results, cancelled=cancelled)
@@ -198,5 +204,6 @@ class _Round:
 
 def _word(answer: Next | plans.Step) -> Next:
     """The answer for the state machine; the steps of an invocation never leave it."""
-    assert answer not in ("dispatch", "cancel")
+    if answer == "dispatch" or answer == "cancel":  # noqa: PLR1714 - narrows the type
+        raise AssertionError(answer)
     return answer

@@ -29,7 +29,8 @@ _WORKPLACE = (
 
 
 def run_turn(app: App, run: Run, *, reader: type[ReplyReader] = ReplyReader) -> Outcome:
-    """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by anybody.
+    """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by
+    anybody.
 
     `reader` decides what the blocks of a reply mean.
     """
@@ -112,7 +113,9 @@ class _Turn:
         """Seconds until the next attempt: what the provider asked for, else exponential."""
         settings = self._app.settings
         asked = result.retry_after if isinstance(result, ModelError) else None
-        backoff = min(settings.retry_cap_seconds, settings.retry_base_seconds * 2.0 ** max(0, retries - 1))
+        backoff = min(
+            settings.retry_cap_seconds, settings.retry_base_seconds * 2.0 ** max(0, retries - 1)
+        )
         return ceil(max(asked or 0.0, backoff))
 
     def _landed(self, snapshot: Snapshot, entry: Entry) -> Next:
@@ -128,7 +131,9 @@ class _Turn:
 
 
 def request_of(agent: SessionAgent, history: History) -> ModelRequest:
-    """The request for the conversation so far. Byte-stable from turn to turn: nothing in it depends on the clock (DESIGN 6)."""
+    """The request for the conversation so far. Byte-stable from turn to turn: nothing in it depends
+    on the clock (DESIGN 6).
+    """
     names = permissions.enabled_tools(agent)
     tools = toolset.tool_definitions(names)
     system: list[JsonObject] = []

@@ -15,13 +15,14 @@ from freehold.services.keys import Caller
 from freehold.services.paging import Cursor
 from freehold.services.sessions import locate_session
 from freehold.toolset import JsonObject
-from freehold.wire.events import Event
 from freehold.wire.event_input import SendEvents
+from freehold.wire.events import Event
 from freehold.wire.lists import EventList, EventPage, SentEvents
 
 
 def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) -> SentEvents:
-    """Accepts the request whole or refuses it whole; what it answers is durable, and the thread is awake.
+    """Accepts the request whole or refuses it whole; what it answers is durable, and the thread is
+    awake.
 
     Raises InvalidRequest, NotFound.
     """
@@ -73,7 +74,9 @@ def _stored(done: Done[bool]) -> dict[str, JsonObject]:
 
 
 def list_events(app: App, caller: Caller, session_id: str, query: EventList) -> EventPage:
-    """A page of the session's history: the primary thread's feed. Raises InvalidRequest, NotFound."""
+    """A page of the session's history: the primary thread's feed. Raises InvalidRequest,
+    NotFound.
+    """
     key, snapshot = locate_session(app, caller, session_id)
     return page_of(app, key, snapshot, snapshot.session.primary_id, query)
 

@@ -26,6 +26,7 @@ from freehold.wire.sessions import (
     SessionList,
     SessionPage,
     SessionStats,
+    SessionStatus,
     SessionUsage,
     UpdateSession,
 )
@@ -43,16 +44,24 @@ def locate_session(app: App, caller: Caller, session_id: str) -> tuple[SessionKe
 
 
 def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
-    """Session, primary thread, index row and first events in one transaction; a listing right after shows it.
+    """Session, primary thread, index row and first events in one transaction; a listing right after
+    shows it.
 
-    With `initial_events` it is created running and its run is started. Raises InvalidRequest, NotFound.
+    With `initial_events` it is created running and its run is started. Raises InvalidRequest,
+    NotFound.
     """
     agent = _usable_agent(app, caller, request)
     _check_environment(app, caller, request.environment_id)
     key = SessionKey(caller.workspace_id, new_id("sesn"))
     now = app.clock()
     at = timestamp(now)
-    head = Head(thread_id=new_id("sthr"), parent_id=None, agent_name=agent.name, created_at=at, updated_at=at)
+    head = Head(
+        thread_id=new_id("sthr"),
+        parent_id=None,
+        agent_name=agent.name,
+        created_at=at,
+        updated_at=at,
+    )
     doc = SessionDoc(
         id=key.session_id,
         agent=session_agent(agent),
@@ -63,9 +72,7 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
         updated_at=at,
     )
     state = SessionState(primary_id=head.thread_id, updated_at=at)
-    draft = Draft(
-        Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now
-    )
+    draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now)
     draft.born(head)
     if request.initial_events:
         append.append_events(draft, [event.accepted() for event in request.initial_events])
@@ -106,8 +113,13 @@ def _check_environment(app: App, caller: Caller, environment_id: str) -> None:
 
 
 def _references(caller: Caller, agent: Agent, environment_id: str) -> list[Write]:
-    """The agent is usable still, and the environment counts one more session: an environment in use is not deleted."""
-    usable = (Condition("", "exists"), Condition("archived", "==", value=False, reason="not archived"))
+    """The agent is usable still, and the environment counts one more session: an environment in use
+    is not deleted.
+    """
+    usable = (
+        Condition("", "exists"),
+        Condition("archived", "==", value=False, reason="not archived"),
+    )
     return [
         Write(keys.agent(caller.workspace_id, agent.id), conditions=usable),
         Write(
@@ -162,7 +174,7 @@ def render(app: App, doc: SessionDoc, state: SessionState, primary: Head) -> Ses
     )
 
 
-def status_of(state: SessionState, primary: Head) -> str:
+def status_of(state: SessionState, primary: Head) -> SessionStatus:
     """`running` if any thread runs; parked and paused sessions are idle (BEHAVIOUR 5.3)."""
     if state.archived_at is not None or primary.status == "terminated":
         return "terminated"
@@ -172,7 +184,9 @@ def status_of(state: SessionState, primary: Head) -> str:
 
 
 def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
-    """One page in the order asked; archived ones only when asked for. Raises InvalidRequest for a bad cursor."""
+    """One page in the order asked; archived ones only when asked for. Raises InvalidRequest for a
+    bad cursor.
+    """
     cursor = Cursor.parse(query.page, order=query.order)
 
     def load(ids: Sequence[str]) -> list[Session | None]:
@@ -189,7 +203,9 @@ def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
 
 
 def _listed(app: App, caller: Caller, session_id: str, query: SessionList) -> Session | None:
-    """The session if the filters let it through; None also where it was deleted since the index was read."""
+    """The session if the filters let it through; None also where it was deleted since the index was
+    read.
+    """
     key = SessionKey(caller.workspace_id, session_id)
     doc, state = app.records.get([key.doc(), key.state()])
     if doc is None or state is None:
@@ -205,7 +221,9 @@ def _listed(app: App, caller: Caller, session_id: str, query: SessionList) -> Se
 
 
 def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
-    """Title and metadata; `session.updated` carries only what changed, and a no-op writes nothing (BEHAVIOUR 5.4)."""
+    """Title and metadata; `session.updated` carries only what changed, and a no-op writes nothing
+    (BEHAVIOUR 5.4).
+    """
     key, _ = locate_session(app, caller, session_id)
 
     def plan(draft: Draft) -> StoredDoc:
@@ -236,7 +254,9 @@ def update_session(app: App, caller: Caller, session_id: str, request: UpdateSes
 
 
 def archive_session(app: App, caller: Caller, session_id: str) -> Session:
-    """Ends it for good; archiving again answers it unchanged. Raises InvalidRequest while it runs."""
+    """Ends it for good; archiving again answers it unchanged. Raises InvalidRequest while it
+    runs.
+    """
     key, snapshot = locate_session(app, caller, session_id)
     if snapshot.session.archived_at is None:
 
@@ -254,7 +274,9 @@ def archive_session(app: App, caller: Caller, session_id: str) -> Session:
 
 
 def delete_session(app: App, caller: Caller, session_id: str) -> DeletedSession:
-    """The tombstone, then the purge. Raises InvalidRequest while it runs, NotFound when it is gone."""
+    """The tombstone, then the purge. Raises InvalidRequest while it runs, NotFound when it is
+    gone.
+    """
     key, _ = locate_session(app, caller, session_id)
     stored = read_doc(app.records, app.blobs, key)
 

@@ -19,6 +19,7 @@ from freehold.wire.threads import (
     SessionThread,
     SessionThreadAgent,
     SessionThreadStats,
+    SessionThreadStatus,
     SessionThreadUsage,
 )
 
@@ -26,7 +27,9 @@ from freehold.wire.threads import (
 def locate_thread(
     app: App, caller: Caller, session_id: str, thread_id: str | None
 ) -> tuple[SessionKey, str, Head]:
-    """The thread's key, id and head; None asks for the primary. Raises NotFound, InvalidRequest for a malformed id."""
+    """The thread's key, id and head; None asks for the primary. Raises NotFound, InvalidRequest for
+    a malformed id.
+    """
     key, snapshot = locate_session(app, caller, session_id)
     wanted = thread_id or snapshot.session.primary_id
     return key, wanted, _head(app, key, snapshot, wanted)
@@ -75,7 +78,9 @@ def list_thread_events(
 
 
 def render(app: App, key: SessionKey, head: Head, agent: SessionAgent) -> SessionThread:
-    """The thread as the API shows it. `stats` is null until it first ran, `usage` until it first idled (BEHAVIOUR 0)."""
+    """The thread as the API shows it. `stats` is null until it first ran, `usage` until it first
+    idled (BEHAVIOUR 0).
+    """
     return SessionThread(
         id=head.thread_id,
         session_id=key.session_id,
@@ -91,9 +96,11 @@ def render(app: App, key: SessionKey, head: Head, agent: SessionAgent) -> Sessio
     )
 
 
-def _status(head: Head) -> str:
+def _status(head: Head) -> SessionThreadStatus:
     """Parked and paused threads are idle to a client."""
-    return "idle" if head.status in ("requires_action", "budget_reached") else head.status
+    if head.status == "requires_action" or head.status == "budget_reached":  # noqa: PLR1714 - narrows the type
+        return "idle"
+    return head.status
 
 
 def _active_seconds(app: App, head: Head) -> float:

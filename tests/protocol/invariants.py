@@ -1,7 +1,8 @@
-"""What must hold of a feed, its head and its session after every transaction, whatever happened before.
+"""What must hold of a feed, its head and its session after every transaction, whatever happened
+before.
 
-The rules are those of the protocol's model: each names what would be lost, doubled or left asleep. `reduce_entry` maps a
-stored commit to the tuples they speak about.
+The rules are those of the protocol's model: each names what would be lost, doubled or left asleep.
+`reduce_entry` maps a stored commit to the tuples they speak about.
 """
 
 from __future__ import annotations
@@ -51,39 +52,39 @@ def reduce_entry(entry: Entry, thread_id: str) -> list[tuple[Any, ...]]:
         if fact:
             facts.append(fact)
     stamped = {f[1] for f in facts if f[0] == "stamped"}
-    for event_id in private.get("consumed", ()):
-        if event_id not in stamped:
-            facts.append(("stamped", event_id))
-    return facts
+    unseen = (event_id for event_id in private.get("consumed", ()) if event_id not in stamped)
+    return [*facts, *(("stamped", event_id) for event_id in unseen)]
 
 
 def _fact(
     event: Mapping[str, Any], thread_id: str, *, interrupted: bool, period: int | None
 ) -> tuple[Any, ...] | None:
     kind = event["type"]
-    own = event.get("session_thread_id") == thread_id
-    if kind in ("user.message", "user.interrupt"):
-        return ("stamped" if event["processed_at"] else "input", event["id"])
-    if kind == "agent.thread_message_received":
-        return ("input", event["id"])
-    if kind == "user.tool_confirmation":
-        return ("answer", event["tool_use_id"])
-    if kind == "span.model_request_start":
-        return ("span",)
-    if kind == "span.model_request_end":
-        failed = "interrupted" if interrupted else "error"
-        return ("span.end", failed if event["is_error"] else "ok")
-    if kind in ("agent.message", "agent.thinking"):
-        return ("reply-part",)
-    if kind == "agent.tool_use":
-        return None if event.get("session_thread_id") else ("reply-part",)
-    if kind == "agent.tool_result":
-        return ("result", event["tool_use_id"], "interrupted" if interrupted else "")
+    reason = event.get("stop_reason", {}).get("type")
     if kind.startswith("session.thread_status_"):
-        reason = event.get("stop_reason", {}).get("type")
+        own = event["session_thread_id"] == thread_id
         value = period if kind.endswith("running") else reason
         return (f"thread.{kind[22:]}", own, value, interrupted)
-    return (kind, event.get("stop_reason", {}).get("type"))
+    if kind.startswith("span."):
+        failed = "interrupted" if interrupted else "error"
+        return (
+            ("span.end", failed if event["is_error"] else "ok")
+            if "is_error" in event
+            else ("span",)
+        )
+    if kind == "agent.tool_use" and event.get("session_thread_id"):
+        return None
+    simple = {
+        "user.message": lambda: ("stamped" if event["processed_at"] else "input", event["id"]),
+        "user.interrupt": lambda: ("stamped" if event["processed_at"] else "input", event["id"]),
+        "agent.thread_message_received": lambda: ("input", event["id"]),
+        "user.tool_confirmation": lambda: ("answer", event["tool_use_id"]),
+        "agent.message": lambda: ("reply-part",),
+        "agent.thinking": lambda: ("reply-part",),
+        "agent.tool_use": lambda: ("reply-part",),
+        "agent.tool_result": lambda: ("result", event["tool_use_id"]),
+    }
+    return simple.get(kind, lambda: (kind, reason))()
 
 
 # ---------------------------------------------------------------- one feed

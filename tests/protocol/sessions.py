@@ -1,4 +1,6 @@
-"""A session written straight into the store, with an agent the public API does not offer yet: one tool that asks."""
+"""A session written straight into the store, with an agent the public API does not offer yet: one
+tool that asks.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Killed before, after and during every port call of a tool turn: the retry converges to the same log.
+"""Killed before, after and during every port call of a tool turn: the retry converges to the same
+log.
 
-*During* is a commit whose answer is lost, or that lands after its sender stopped listening. At most one extra model request a
-crash, none once the reply is committed; one result a tool use; no effect twice.
+*During* is a commit whose answer is lost, or that lands after its sender stopped listening. At most
+one extra model request a crash, none once the reply is committed; one result a tool use; no effect
+twice.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Drive:
         return self
 
     def pump(self, worker):
-        """Steps a worker to its end; at the chosen place with the chosen decision. A client repeats what got no answer."""
+        """Steps a worker to its end; at the chosen place with the chosen decision. A client repeats
+        what got no answer.
+        """
         while not worker.done:
             here = len(self.places)
             self.places.append(worker.at)
@@ -91,7 +95,9 @@ class Drive:
 
 
 def essence(world):
-    """The log without what a crash may add: repeated spans, and the error, wait and running pair of a retried request."""
+    """The log without what a crash may add: repeated spans, and the error, wait and running pair of
+    a retried request.
+    """
     kinds = [kind for kind in world.kinds() if not kind.startswith("span.")]
     while "session.error" in kinds:
         at = kinds.index("session.error")

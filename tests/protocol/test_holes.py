@@ -1,7 +1,7 @@
 """One schedule for every rule of the protocol: the steps that break an implementation without it.
 
-The name of a test is the rule. The invariants are checked after every transaction by the world itself; what is asserted here
-is where the schedule must end.
+The name of a test is the rule. The invariants are checked after every transaction by the world
+itself; what is asserted here is where the schedule must end.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def test_hand_over(tmp_path):
 
 
 def test_gen_at_start(tmp_path):
-    """An interrupt accepted while a child runs stops that child even if its worker dies and another claims."""
+    """An interrupt accepted while a child runs stops that child even if its worker dies and another
+    claims.
+    """
     world = World(tmp_path, replies=CHILD_ASKS)
     execution = begin(world)
     world.invoke(execution).finish()
@@ -117,7 +119,9 @@ def test_uses_unread(tmp_path):
 
 @pytest.mark.parametrize("decision", ["lost", "held"])
 def test_look_every_try(tmp_path, decision):
-    """A request whose answer was lost is found below the head of every later attempt, and never written twice."""
+    """A request whose answer was lost is found below the head of every later attempt, and never
+    written twice.
+    """
     world = World(tmp_path)
     worker = clients.message(world, "m1").until("write")
     worker.step(decision)
@@ -140,7 +144,9 @@ def _sightings(world, text):
 
 
 def test_status_decides(tmp_path):
-    """While the head says running, an interrupt is left to the next claim, even if the claim has lapsed."""
+    """While the head says running, an interrupt is left to the next claim, even if the claim has
+    lapsed.
+    """
     world = World(tmp_path, replies=TOOL)
     execution = begin(world)
     worker = world.invoke(execution).until("model")
@@ -155,7 +161,9 @@ def test_status_decides(tmp_path):
 
 
 def test_epoch_fence(tmp_path):
-    """A worker of a released epoch cannot write, though nobody has taken its claim item's place yet."""
+    """A worker of a released epoch cannot write, though nobody has taken its claim item's place
+    yet.
+    """
     world = World(tmp_path)
     execution = begin(world)
     slow = world.invoke(execution).until("model")
@@ -208,7 +216,9 @@ def _events(world):
 
 
 def test_mark_names(tmp_path):
-    """A use allowed after the mark waits for the next round; it is not dispatched by the one that is open."""
+    """A use allowed after the mark waits for the next round; it is not dispatched by the one that
+    is open.
+    """
     world = World(tmp_path, replies=BOTH)
     execution = begin(world)
     world.invoke(execution).finish()
@@ -252,7 +262,9 @@ def test_todo_mark(tmp_path):
 
 
 def test_report_in_settle(tmp_path):
-    """A child's end and its parent's start are one transaction: the session does not idle in between."""
+    """A child's end and its parent's start are one transaction: the session does not idle in
+    between.
+    """
     world = World(tmp_path, replies=CHILD)
     begin(world)
     world.settle()
@@ -290,7 +302,9 @@ def test_settle_rereads(tmp_path):
 
 
 def test_start_in_append(tmp_path):
-    """The append that makes work also says so: a client that posts and polls never sees a false idle."""
+    """The append that makes work also says so: a client that posts and polls never sees a false
+    idle.
+    """
     world = World(tmp_path)
     clients.message(world).finish()
     assert world.primary.status == "running"
@@ -303,7 +317,9 @@ def test_start_in_append(tmp_path):
 
 
 def test_started_first(tmp_path):
-    """The mark is committed before dispatch: after a crash in between nothing runs twice across a reboot."""
+    """The mark is committed before dispatch: after a crash in between nothing runs twice across a
+    reboot.
+    """
     world = World(tmp_path, replies=TOOL)
     execution = begin(world)
     world.invoke(execution).finish()

@@ -1,7 +1,8 @@
-"""Random schedules of everything at once: clients, starts, crashes, lost answers, slow and duplicate workers, reboots.
+"""Random schedules of everything at once: clients, starts, crashes, lost answers, slow and
+duplicate workers, reboots.
 
-The world checks every invariant after every transaction; each walk must end with nothing left to do. A failing seed is a
-schedule: `WALK_SEED=n pytest tests/protocol/test_walks.py` repeats it.
+The world checks every invariant after every transaction; each walk must end with nothing left to
+do. A failing seed is a schedule: `WALK_SEED=n pytest tests/protocol/test_walks.py` repeats it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ CHILD_ASKS = (("spawn", "both", "text"), ("ask", "allow", "text"))
 
 
 class Case(NamedTuple):
-    """Scripts of concurrent clients, replies of the threads, and how many faults of each kind may happen."""
+    """Scripts of concurrent clients, replies of the threads, and how many faults of each kind may
+    happen.
+    """
 
     name: str
     scripts: tuple[tuple[str, ...], ...]
@@ -117,7 +120,9 @@ class Walk:
         return [(f"client-{op}", lambda: self._request(n, op))]
 
     def _request(self, n: int, op: str) -> None:
-        """Begins the next request of a client; an answer whose use is not there yet stays in the script while work goes on."""
+        """Begins the next request of a client; an answer whose use is not there yet stays in the
+        script while work goes on.
+        """
         world = self.world
         if op in ("ok", "deny"):
             uses = [
@@ -144,14 +149,17 @@ class Walk:
         if not faults:
             return found
         kinds = {"write": ("lost", "held"), "model": ("error",)}.get(worker.at, ())
-        for kind in kinds:
-            if self.left.get(kind):
-                found.append((kind, lambda k=kind: self._spend(k, lambda: worker.step(k))))
+        found += [
+            (kind, lambda k=kind: self._spend(k, lambda: worker.step(k)))
+            for kind in kinds
+            if self.left.get(kind)
+        ]
         if self.left.get("crash") and worker.run is not None and not worker.ghost:
-            for decision in ("crash", "crash after") if worker.at == "write" else ("crash",):
-                found.append(
-                    (decision.replace(" ", "-"), lambda d=decision: self._crash(worker, d))
-                )
+            decisions = ("crash", "crash after") if worker.at == "write" else ("crash",)
+            found += [
+                (decision.replace(" ", "-"), lambda d=decision: self._crash(worker, d))
+                for decision in decisions
+            ]
         return found
 
     def _spend(self, kind: str, act: Callable[[], None]) -> None:

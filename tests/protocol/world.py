@@ -1,7 +1,9 @@
-"""A whole server in one process whose every step the test chooses: who goes on, and what happens to each write.
+"""A whole server in one process whose every step the test chooses: who goes on, and what happens to
+each write.
 
-The store, the log, the engine and the services are the real ones. Workers are threads that stand still at each transaction,
-model request and sandbox call until the test lets one of them go on; so a schedule is a list of choices, and repeatable.
+The store, the log, the engine and the services are the real ones. Workers are threads that stand
+still at each transaction, model request and sandbox call until the test lets one of them go on; so
+a schedule is a list of choices, and repeatable.
 """
 
 from __future__ import annotations
@@ -55,9 +57,8 @@ class Worker:
     def _main(self) -> None:
         self._go.acquire()
         try:
-            if self._decision == "crash":
-                raise Killed
-            self.result = self._work()
+            if self._decision != "crash":
+                self.result = self._work()
         except Killed as error:
             self.error = error
         except ApiError as error:
@@ -69,7 +70,9 @@ class Worker:
         self._stopped.release()
 
     def pause(self, at: str) -> str:
-        """Called on the worker's own thread: stands still until `step`, and answers its decision."""
+        """Called on the worker's own thread: stands still until `step`, and answers its
+        decision.
+        """
         self.at = at
         self._stopped.release()
         self._go.acquire()
@@ -112,7 +115,9 @@ class Execution:
 
 @dataclass
 class World:
-    """One session under test. `replies` are what the model answers, per thread in order of creation."""
+    """One session under test. `replies` are what the model answers, per thread in order of
+    creation.
+    """
 
     tmp_path: Path
     replies: Sequence[Sequence[str]] = (("text",),)
@@ -134,6 +139,7 @@ class World:
         self.model_requests: list[str] = []
         self.workers: list[Worker] = []
         self.key: SessionKey | None = None
+        self.erasing = False
         secrets = LocalSecrets(self.tmp_path / "secrets")
         blobs = _NoBlobs()
         self.app = App(
@@ -170,6 +176,9 @@ class World:
             return
         log = EventLog(self.store, self.app.blobs, self.app.secrets)
         snapshot = log.read(self.key, every=True)
+        if self.erasing:
+            return  # after the tombstone there is only less
+        self.erasing = snapshot.session.dead
         for thread_id in snapshot.heads:
             feed = self.feeds.setdefault(thread_id, Feed(self.key.session_id, thread_id))
             entries = log.all_entries(self.key, thread_id)
@@ -288,7 +297,8 @@ class World:
         return False
 
 
-# ---------------------------------------------------------------- the ports, with a stand-still before each effect
+# ---------------------------------------------------------------- the ports, with a stand-still
+# before each effect
 class _Stepped:
     """The real store; every transaction of a worker waits for a decision."""
 
@@ -380,7 +390,9 @@ class _Reader(ReplyReader):
 
 
 class _Sandboxes:
-    """A supervisor's journal without a sandbox: starts, joins, refuses another boot, remembers cancellations."""
+    """A supervisor's journal without a sandbox: starts, joins, refuses another boot, remembers
+    cancellations.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
