@@ -49,14 +49,15 @@ def create(
         )
     chosen = settings(data_dir=data_dir, model="scripted")
     _prepare_data_dir(chosen.data_dir)
-    from freehold import bootstrap  # noqa: PLC0415 - the stores take a while to import
+    from freehold.adapters.sqlite import SqliteRecords  # noqa: PLC0415 - no other command pays
     from freehold.services.keys import create_key  # noqa: PLC0415 - as above
 
-    app = bootstrap.local(chosen)
+    # The store alone: a server that runs in this directory has everything else of it.
+    records = SqliteRecords(chosen.data_dir / "freehold.db")
     try:
-        key = create_key(app.records, workspace)
+        key = create_key(records, workspace)
     finally:
-        bootstrap.close(app)
+        records.close()
     if as_json:
         print_json({"workspace": workspace, "key": key})
     else:
