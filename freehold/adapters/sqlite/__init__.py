@@ -1,0 +1,6 @@
+"""`Records` in one SQLite file: the embedded default. Durable, and as strict as the table on AWS."""
+
+from freehold.adapters.sqlite.connections import StoreUnusable
+from freehold.adapters.sqlite.records import SqliteRecords
+
+__all__ = ["SqliteRecords", "StoreUnusable"]

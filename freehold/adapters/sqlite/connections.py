@@ -1,0 +1,169 @@
+"""Connections to one store: one that writes, and as many that read as threads read at once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from freehold.errors import Unavailable
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x46524848
+_BUSY_SECONDS = 10.0
+_IDLE_READERS = 16
+_SCHEMA = """
+CREATE TABLE items (
+    pk TEXT NOT NULL,
+    sk TEXT NOT NULL,
+    due TEXT,
+    size INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (pk, sk)
+) WITHOUT ROWID;
+CREATE INDEX items_due ON items (due) WHERE due IS NOT NULL;
+"""
+
+Synchronous = Literal["FULL", "NORMAL"]
+
+
+class StoreUnusable(Exception):
+    """The file cannot be used as a store. The message is one line for the person who started the server."""
+
+
+class Connections:
+    """A file in WAL mode: readers see the last commit and never wait for the writer.
+
+    `":memory:"` is one connection that reader and writer take in turns.
+    """
+
+    def __init__(self, path: Path | Literal[":memory:"], synchronous: Synchronous) -> None:
+        """Opens the file, or creates it for its owner alone. Raises StoreUnusable."""
+        self._path = path
+        self._synchronous = synchronous
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
+        try:
+            self._writing = self._prepared()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnusable(f"Cannot use {path} as a store: {error}.") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """For the one thread that writes."""
+        if self._path == ":memory:":
+            with self._lock:
+                yield self._writing
+        else:
+            yield self._writing
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """For any thread. An error of SQLite becomes Unavailable; so does a closed store."""
+        if self._is_closed:
+            raise Unavailable("The store is closed.")
+        try:
+            if self._path == ":memory:":
+                with self._lock:
+                    yield self._writing
+                return
+            connection = self._reader()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+        except sqlite3.Error as error:
+            raise Unavailable("The store cannot be read.") from error
+
+    def close(self) -> None:
+        """Nobody may be writing. Readers end with what they have begun."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        self._writing.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.rollback()
+        with self._lock:
+            if not self._is_closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    def _prepared(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            # SQLite gives its two further files the permissions of this one.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = self._connect()
+        try:
+            if self._path != ":memory:":
+                _set_journal(connection)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            # Elsewhere than on macOS these two change nothing; there a plain sync stops at the disk's cache.
+            connection.execute("PRAGMA fullfsync = ON")
+            connection.execute("PRAGMA checkpoint_fullfsync = ON")
+            # What is deleted is overwritten: a purged session leaves no content behind.
+            connection.execute("PRAGMA secure_delete = ON")
+            _ensure_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _set_journal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for a lock here, so two processes that create one file must repeat it."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    if mode != "wal":
+        raise sqlite3.OperationalError("its file system has no shared memory for the WAL")
+
+
+def _ensure_schema(connection: sqlite3.Connection) -> None:
+    """Creates the tables of an empty file. Raises OperationalError for what is not ours to open."""
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not tables and not version:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif application != _APPLICATION_ID:
+        raise sqlite3.OperationalError("it is a database of another program")
+    elif version > SCHEMA_VERSION:
+        raise sqlite3.OperationalError(
+            f"it has schema version {version} and this program knows {SCHEMA_VERSION}; "
+            "use the newer program that wrote it"
+        )
+    connection.execute("COMMIT")

@@ -1,0 +1,149 @@
+"""`SqliteRecords`: the port, over the writer and the readers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from freehold.adapters.sqlite import limits
+from freehold.adapters.sqlite.connections import Connections, Synchronous
+from freehold.adapters.sqlite.encoding import decode
+from freehold.adapters.sqlite.transaction import Transaction
+from freehold.adapters.sqlite.writer import Stream, Writer
+from freehold.keys import Key
+from freehold.ports import Item, Page, Write
+
+_GET = "SELECT value FROM items WHERE pk = ? AND sk = ?"
+_QUERY = (
+    "SELECT sk, size, value FROM items"
+    " WHERE pk = :pk AND sk {lower} :low AND (:high IS NULL OR sk < :high)"
+    " ORDER BY sk {order} LIMIT :limit"
+)
+_DUE = (
+    "SELECT pk, sk FROM items WHERE due >= :low AND (:high IS NULL OR due < :high)"
+    " ORDER BY due, pk, sk LIMIT :limit"
+)
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+
+
+class SqliteRecords:
+    """`Records` in one file. Threads share an instance; processes may share the file.
+
+    A `write` that returned is on the disk (`synchronous="FULL"`) and visible to every reader. It
+    raises Unavailable when SQLite could not take it, with nothing applied, and AmbiguousWrite when
+    the commit itself failed. `stream` is called with the keys written through this instance, in the
+    order of the commits, from one thread, before `write` returns; it must be quick and must not
+    write. Several keys of `get` are one snapshot, and so is a `query`.
+
+    The content of a deleted item is gone from the file and its log after a second without writes.
+    """
+
+    def __init__(
+        self,
+        path: Path | Literal[":memory:"],
+        *,
+        synchronous: Synchronous = "FULL",
+        stream: Stream | None = None,
+    ) -> None:
+        """Opens the store or creates it. Raises StoreUnusable."""
+        self._connections = Connections(path, synchronous)
+        self._writer = Writer(self._connections, stream)
+        # Also when it is forgotten: a thread that waits for ever would keep the file open.
+        self._end = weakref.finalize(self, _close, self._writer, self._connections)
+
+    def close(self) -> None:
+        """Returns once everything written is committed. Everything else raises Unavailable from then on."""
+        self._end()
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """As the port; an empty transaction does nothing."""
+        if writes:
+            self._writer.write(Transaction(writes))
+
+    def get(self, keys: Sequence[Key]) -> list[Item | None]:
+        """As the port. Raises ValueError for more than 100 keys."""
+        if len(keys) > limits.MAX_GET:
+            raise ValueError(f"{len(keys)} keys in a get, at most {limits.MAX_GET}")
+        for key in keys:
+            limits.check_key(key)
+        with self._connections.reading() as connection:
+            if len(keys) > 1:
+                connection.execute("BEGIN")
+            rows = [connection.execute(_GET, (key.pk, key.sk)).fetchone() for key in keys]
+            if len(keys) > 1:
+                connection.execute("COMMIT")
+        return [decode(row[0]) if row else None for row in rows]
+
+    def query(
+        self,
+        pk: str,
+        *,
+        after: str = "",
+        before: str = "",
+        prefix: str = "",
+        limit: int = 1000,
+        reverse: bool = False,
+    ) -> Page:
+        """As the port; `more` is exact."""
+        if not pk:
+            raise ValueError("a key has an empty part")
+        _check_limit(limit)
+        high = min(filter(None, (before, after_prefix(prefix))), default=None)
+        is_after = after >= prefix
+        statement = _QUERIES[is_after, reverse]
+        low = after if is_after else prefix
+        found: list[tuple[Key, bytes]] = []
+        size, more = 0, False
+        with self._connections.reading() as connection:
+            bounds = {"pk": pk, "low": low, "high": high, "limit": limit + 1}
+            cursor = connection.execute(statement, bounds)
+            for sk, item_size, value in cursor:
+                size += item_size
+                if len(found) == limit or (found and size > limits.MAX_PAGE):
+                    more = True
+                    break
+                found.append((Key(pk, sk), value))
+            cursor.close()
+        return Page(tuple((key, decode(value)) for key, value in found), more)
+
+    def due(self, prefix: str, limit: int = 1000) -> tuple[Key, ...]:
+        """As the port, and consistent."""
+        _check_limit(limit)
+        bounds = {"low": prefix, "high": after_prefix(prefix), "limit": limit}
+        with self._connections.reading() as connection:
+            rows = connection.execute(_DUE, bounds).fetchall()
+        return tuple(Key(pk, sk) for pk, sk in rows)
+
+
+_QUERIES = {
+    (is_after, reverse): _QUERY.format(
+        lower=">" if is_after else ">=", order="DESC" if reverse else "ASC"
+    )
+    for is_after in (False, True)
+    for reverse in (False, True)
+}
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The least text above all that start with `prefix`, in the order of UTF-8; None where there is none."""
+    while prefix:
+        following = ord(prefix[-1]) + 1
+        if following in _SURROGATES:
+            following = _SURROGATES.stop
+        if following <= _LAST_CHARACTER:
+            return prefix[:-1] + chr(following)
+        prefix = prefix[:-1]
+    return None
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise ValueError(f"a limit of {limit}, at least 1")
+
+
+def _close(writer: Writer, connections: Connections) -> None:
+    writer.stop()
+    connections.close()
