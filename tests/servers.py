@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import socket
+import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anthropic
 import httpx2
+import uvicorn
 
 from freehold import bootstrap
 from freehold.cli.server_process import ServerProcess
+from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
+from freehold.local.web import Web
 from freehold.settings import Settings
 from freehold.testing.lambda_transport import LambdaTransport
 from functions.api.handler import make_handler
@@ -33,6 +40,8 @@ class Server:
     http: httpx2.Client
     process: ServerProcess | None = None
     app: object = None
+    web: Web | None = None
+    stop: Callable[[], None] | None = None
 
     def client(self, **options):
         """The official SDK, strict, without retries unless asked for."""
@@ -48,6 +57,40 @@ class Server:
         given = {"x-api-key": key or self.key, **HEADERS, **(headers or {})}
         sent = {name: value for name, value in given.items() if value is not None}
         return self.http.request(method, self.url + path, headers=sent, **options)
+
+    def post(self, path, body):
+        """The answer's JSON, which must be a 200."""
+        answer = self.request("POST", path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def new_session(self, **fields):
+        """The id of a session of a new agent without tools, or with `tools`."""
+        agent = self.post(
+            "/v1/agents",
+            {"name": "A", "model": "claude-sonnet-5-5", "tools": fields.pop("tools", [])},
+        )
+        environment = self.post("/v1/environments", {"name": f"e-{secrets.token_hex(8)}"})
+        body = {"agent": agent["id"], "environment_id": environment["id"], **fields}
+        return self.post("/v1/sessions", body)["id"]
+
+    def say(self, session_id, text):
+        """Sends a message; answers its event."""
+        message = {"type": "user.message", "content": [{"type": "text", "text": text}]}
+        return self.post(f"/v1/sessions/{session_id}/events", {"events": [message]})["data"][0]
+
+    def events(self, session_id):
+        """The whole history."""
+        return self.request("GET", f"/v1/sessions/{session_id}/events").json()["data"]
+
+    def until_idle(self, session_id):
+        """The history once the session is idle after work."""
+
+        def look():
+            events = self.events(session_id)
+            return events if events and events[-1]["type"] == "session.status_idle" else None
+
+        return wait_for(look)
 
 
 @contextmanager
@@ -96,3 +139,37 @@ def wait_for(condition, seconds=20, every=0.005):
             return found
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(every)
+
+
+@contextmanager
+def server_in_thread(data_dir: Path, **overrides):
+    """A listening server in a thread of this process: settings and adapters are the test's own."""
+    with server_in_process(data_dir, **overrides) as local:
+        web = Web(local.app, Readiness(local.app, local.app.sandboxes.usable()))
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(web.asgi, lifespan="off", log_config=None, ws="websockets-sansio")
+        server = uvicorn.Server(config)
+        loops = []
+
+        async def main():
+            loops.append(asyncio.get_running_loop())
+            await server.serve(sockets=[listener])
+
+        def stop():
+            server.should_exit = True
+            if thread.is_alive():
+                loops[0].call_soon_threadsafe(web.hub.close)
+
+        thread = threading.Thread(target=lambda: asyncio.run(main()), name="test-server")
+        thread.start()
+        wait_for(lambda: server.started)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx2.Client(trust_env=False, timeout=30) as http:
+                yield replace(local, url=url, http=http, web=web, stop=stop)
+        finally:
+            stop()
+            thread.join(20)
+            assert not thread.is_alive(), "the server did not stop"
+            listener.close()
+            web.close()

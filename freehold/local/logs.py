@@ -24,9 +24,17 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record) + shown
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Uvicorn takes a refused handshake, answered in full, for an application that forgot to
+    answer.
+    """
+    return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 def log_to_stderr() -> None:
     """Warnings of everybody, information of ours."""
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("freehold").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)

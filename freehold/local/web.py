@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
@@ -19,9 +20,11 @@ from freehold.local.version import VERSION
 from freehold.local.websocket import LiveSocket
 from freehold.ports import App
 from functions.api.handler import make_handler
+from functions.envelope import InternalError
 from functions.stream.app import refuse, stream_routes
 from functions.stream.hub import Hub
 
+_log = logging.getLogger("freehold.server")
 _HANDLERS = 64
 """Requests at once. Each waits for the store's disk, so there are more of them than cores."""
 
@@ -72,7 +75,13 @@ class ApiEndpoint:
             await refuse(send, new_id("req"), error)
             return
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._handlers, self._handler, event, None)
+        try:
+            answer = await loop.run_in_executor(self._handlers, self._handler, event, None)
+        except Exception:  # noqa: BLE001 - as API Gateway does for a function that fails
+            request_id = new_id("req")
+            _log.exception("function_failed", extra={"request_id": request_id})
+            await refuse(send, request_id, InternalError(request_id))
+            return
         await send_answer(send, answer)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,7 @@ class _Connection:
     # ------------------------------------------------------------ actions
     async def _ping(self, raw: bytes) -> None:
         parse_body(Ping, raw)
-        await self._socket.send_text('{"type":"pong"}')
+        await self._say('{"type":"pong"}')
 
     async def _refuse_send(self, _: bytes) -> None:
         raise InvalidRequest(
@@ -180,24 +181,37 @@ class _Connection:
             while frames := await subscription.following.frames():
                 for frame in frames:
                     if frame is not PING:
-                        await self._socket.send_text(_text(subscription, frame))
+                        await self._say(_text(subscription, frame))
         except WebSocketDisconnect:
             pass  # the connection's own loop sees it too
-        except Exception:  # noqa: BLE001 - the edge: a defect ends the subscription with an error frame
-            request_id = new_id("req")
-            _log.exception("subscription_failed", extra={"request_id": request_id})
-            await self._refuse(InternalError(request_id), "subscribe")
+        except Exception:  # noqa: BLE001 - the edge: a defect ends the subscription in a frame
+            await self._fail()
         finally:
             self._drop(subscription)
 
+    async def _say(self, text: str) -> None:
+        """Raises WebSocketDisconnect once the client has closed: the server says that in its own
+        way.
+        """
+        try:
+            await self._socket.send_text(text)
+        except RuntimeError as error:
+            raise WebSocketDisconnect(1006) from error
+
     async def _refuse(self, error: ApiError, action: str | None) -> None:
         shown = {"type": error.type, "message": error.message}
-        await self._socket.send_text(
-            json.dumps({"type": "error", "error": shown, "action": action})
-        )
+        await self._say(json.dumps({"type": "error", "error": shown, "action": action}))
+
+    async def _fail(self) -> None:
+        request_id = new_id("req")
+        _log.exception("subscription_failed", extra={"request_id": request_id})
+        with suppress(WebSocketDisconnect):
+            await self._refuse(InternalError(request_id), "subscribe")
 
     def _drop(self, subscription: _Subscription) -> None:
         subscription.following.close()
+        if subscription.task is not None and subscription.task is not asyncio.current_task():
+            subscription.task.cancel()
         self._subscriptions.pop((subscription.session_id, subscription.thread_id), None)
 
 

@@ -173,12 +173,13 @@ class Follower:
 
 
 class _Previews:
-    """Previews of one client: only what it asked for, one start an id, a gapless prefix, never
-    after the event itself.
+    """Previews of one client: only what it asked for, one start an id, a gapless prefix, inside the
+    span of their model request and never after the event itself (BEHAVIOUR 8.3).
     """
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
+        self._in_span = False
         self._waiting: dict[str, list[Frame]] = {}
         self._count = 0
         self._started: set[str] = set()
@@ -203,7 +204,7 @@ class _Previews:
         if event_id not in self._started:
             return
         if self._count >= _PREVIEWS:
-            # Without the rest of it what was sent stays a prefix; a hole would be a lie.
+            # Without its rest, what was sent stays a prefix; with a hole in it, it would be a lie.
             self._started.discard(event_id)
             self._finished.append(event_id)
             return
@@ -212,21 +213,34 @@ class _Previews:
         self._waiting.setdefault(event_id, []).append(Frame(kind, data, event_id=event_id))
 
     def before(self, frame: Frame) -> list[Frame]:
-        """Previews that belong before this event, which ends them."""
-        if frame.type == "span.model_request_end":
-            for event_id in list(self._started):
-                self._finish(event_id)
-            return []
-        if frame.event_id not in self._started and frame.event_id not in self._waiting:
-            return []
-        return self._finish(frame.event_id)
+        """Previews that belong before this event, and are over with it."""
+        if frame.type == "span.model_request_start":
+            self._in_span = True
+        elif frame.type == "span.model_request_end":
+            self._in_span = False
+            self._close_span(frame.event_id)
+        elif frame.type in self._wanted:
+            previews = self._finish(frame.event_id)
+            return previews if self._in_span else []
+        return []
 
     def rest(self) -> list[Frame]:
-        """Previews of events that are not in the log yet."""
+        """Previews of events that are not in the log yet. Those of a request whose start this
+        client has not been sent wait for it, or are never sent where it came too late.
+        """
+        if not self._in_span:
+            return []
         frames = [frame for frames in self._waiting.values() for frame in frames]
         self._waiting.clear()
         self._count = 0
         return frames
+
+    def _close_span(self, end_id: str) -> None:
+        """No event comes any more for what the request began. Ids sort by creation, so what sorts
+        later is of the next request, previewed while this client is behind.
+        """
+        for event_id in [known for known in self._started if known < end_id]:
+            self._finish(event_id)
 
     def _finish(self, event_id: str) -> list[Frame]:
         frames = self._waiting.pop(event_id, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -36,7 +36,7 @@ class Resolver(APIGatewayRestResolver):
         self._request_id = ""
         self._caller: Caller | None = None
         for operation in OPERATIONS:
-            self.route(operation.path, method=operation.method)(partial(self._perform, operation))
+            self.route(operation.path, method=operation.method)(self._serving(operation))
         self.not_found(self._no_route)
         self.exception_handler(ApiError)(self._refuse)
         self.exception_handler(Exception)(self._crash)
@@ -55,8 +55,14 @@ class Resolver(APIGatewayRestResolver):
         self._caller = None
         return super().resolve(event, context)
 
+    def _serving(self, operation: Operation) -> Callable[..., Response[str]]:
+        def serve(**ids: str) -> Response[str]:
+            return self._perform(operation, ids)
+
+        return serve
+
     # ------------------------------------------------------------ one request
-    def _perform(self, operation: Operation, **ids: str) -> Response[str]:
+    def _perform(self, operation: Operation, ids: Mapping[str, str]) -> Response[str]:
         event = self._event
         self._caller = admit(self._app, _lower(event.get("headers")))
         request = Request(self._caller, ids, _query(event), self._body())

@@ -63,11 +63,7 @@ class Hub:
 
 
 class _Topic:
-    """One followed feed: a subscription, a tail, and at most one reading of the log at a time.
-
-    Previews are handed out only while nothing is waiting to be read. What was committed before a
-    preview was made has rung before it, so the preview can never overtake it.
-    """
+    """One followed feed: a subscription, a tail, and at most one reading of the log at a time."""
 
     def __init__(self, hub: Hub, name: str, tail: Tail) -> None:
         self.name = name
@@ -137,16 +133,13 @@ class _Topic:
         self._advance()
 
     def _advance(self) -> None:
-        if self._is_reading:
-            return
-        if self._is_stale:
-            self._is_stale, self._is_reading = False, True
-            future = self._loop.run_in_executor(self._hub.readers, self.tail.fetch)
-            future.add_done_callback(self._fetched)
-            return
         if self._previews:
             self._hand_out()
             self.wake()
+        if self._is_stale and not self._is_reading:
+            self._is_stale, self._is_reading = False, True
+            future = self._loop.run_in_executor(self._hub.readers, self.tail.fetch)
+            future.add_done_callback(self._fetched)
 
     def _fetched(self, future: asyncio.Future[Fetched]) -> None:
         self._is_reading = False
@@ -155,8 +148,8 @@ class _Topic:
         self.error = future.exception()
         if self.error is None:
             self.tail.keep(future.result())
-        if not self._is_stale:
-            self._hand_out()
+        # Previews were made before the event they announce was written: they are here by now.
+        self._hand_out()
         self.wake()
         self._advance()
 

@@ -69,6 +69,16 @@ def delta(event_id, text):
     return {"type": "event_delta", "event_id": event_id, "delta": inner}
 
 
+def in_span(log, **kwargs):
+    """A follower that has been sent the start of a model request."""
+    tail = tail_of(log)
+    follower = follow(tail, **kwargs)
+    log.append("span.model_request_start")
+    refresh(tail)
+    assert len(follower.take()) == 1
+    return tail, follower
+
+
 def shown(frames):
     return [(f.type, f.event_id) for f in frames]
 
@@ -214,8 +224,7 @@ def test_previews_stand_between_the_span_start_and_their_event(log):
 
 
 def test_previews_of_two_events_in_one_commit_each_precede_their_own(log):
-    tail = tail_of(log)
-    follower = follow(tail, wanted={"agent.message", "agent.thinking"})
+    tail, follower = in_span(log, wanted={"agent.message", "agent.thinking"})
     for frame in (start("t", "agent.thinking"), start("m"), delta("m", "x")):
         follower.offer(frame)
     log.append("agent.thinking", id="t")
@@ -231,8 +240,7 @@ def test_previews_of_two_events_in_one_commit_each_precede_their_own(log):
 
 
 def test_no_preview_comes_after_its_event(log):
-    tail = tail_of(log)
-    follower = follow(tail, wanted={"agent.message"})
+    tail, follower = in_span(log, wanted={"agent.message"})
     follower.offer(start("m"))
     log.append("agent.message", id="m")
     refresh(tail)
@@ -243,12 +251,11 @@ def test_no_preview_comes_after_its_event(log):
 
 
 def test_the_end_of_the_request_closes_a_preview_that_got_no_event(log):
-    tail = tail_of(log)
-    follower = follow(tail, wanted={"agent.message"})
+    tail, follower = in_span(log, wanted={"agent.message"})
     follower.offer(start("m"))
     assert len(follower.take()) == 1
     follower.offer(delta("m", "cut"))
-    log.append("span.model_request_end")
+    log.append("span.model_request_end", id="sevt_z")
     refresh(tail)
     assert [f.type for f in follower.take()] == ["span.model_request_end"]
     follower.offer(delta("m", "late"))
@@ -256,28 +263,27 @@ def test_the_end_of_the_request_closes_a_preview_that_got_no_event(log):
 
 
 def test_an_event_is_started_once(log):
-    follower = follow(tail_of(log), wanted={"agent.message"})
+    _, follower = in_span(log, wanted={"agent.message"})
     for _ in range(3):
         follower.offer(start("m"))
     assert [f.type for f in follower.take()] == ["event_start"]
 
 
 def test_only_what_was_asked_for_is_previewed(log):
-    follower = follow(tail_of(log), wanted={"agent.thinking"})
+    _, follower = in_span(log, wanted={"agent.thinking"})
     for frame in (start("m"), delta("m", "x"), start("t", "agent.thinking")):
         follower.offer(frame)
     assert shown(follower.take()) == [("event_start", "t")]
 
 
 def test_a_delta_whose_start_was_missed_is_not_shown(log):
-    follower = follow(tail_of(log), wanted={"agent.message"})
+    _, follower = in_span(log, wanted={"agent.message"})
     follower.offer(delta("m", "x"))
     assert follower.take() == []
 
 
 def test_a_slow_client_loses_the_rest_of_a_preview_and_never_its_middle(log):
-    tail = tail_of(log)
-    follower = follow(tail, wanted={"agent.message"})
+    tail, follower = in_span(log, wanted={"agent.message"})
     follower.offer(start("m"))
     for n in range(1000):
         follower.offer(delta("m", f"{n} "))
@@ -297,10 +303,57 @@ def test_a_slow_client_loses_the_rest_of_a_preview_and_never_its_middle(log):
 def test_a_client_far_behind_gets_no_preview_before_the_events_that_precede_it(log):
     for _ in range(250):
         log.append("a")
+    log.append("span.model_request_start")
     tail = tail_of(log)
     refresh(tail)
     follower = follow(tail, wanted={"agent.message"})
     follower.offer(start("m"))
     kinds = [[f.type for f in follower.take()] for _ in range(3)]
     assert kinds[0] == kinds[1] == ["a"] * live._PAGE
-    assert kinds[2] == ["a"] * 50 + ["event_start"]
+    assert kinds[2] == ["a"] * 50 + ["span.model_request_start", "event_start"]
+
+
+def test_a_preview_waits_for_the_span_that_it_is_in(log):
+    tail = tail_of(log)
+    follower = follow(tail, wanted={"agent.message"})
+    follower.offer(start("m"))
+    assert follower.take() == []
+    log.append("span.model_request_start")
+    refresh(tail)
+    assert [f.type for f in follower.take()] == ["span.model_request_start", "event_start"]
+
+
+def test_a_client_that_came_during_a_request_gets_no_preview_of_it(log):
+    log.append("span.model_request_start")
+    tail = tail_of(log, end=1)
+    follower = follow(tail, cursor=1, wanted={"agent.message"})
+    follower.offer(start("m"))
+    follower.offer(delta("m", "x"))
+    log.append("agent.message", id="m")
+    log.append("span.model_request_end", id="sevt_z")
+    refresh(tail)
+    assert [f.type for f in follower.take()] == ["agent.message", "span.model_request_end"]
+
+
+def test_a_preview_of_the_next_request_outlives_the_end_of_this_one(log):
+    tail, follower = in_span(log, wanted={"agent.message"})
+    follower.offer(start("sevt_1a"))
+    follower.offer(start("sevt_9"))
+    log.append("span.model_request_end", id="sevt_5")
+    log.append("span.model_request_start", id="sevt_6")
+    refresh(tail)
+    assert shown(follower.take()) == [
+        ("span.model_request_end", "sevt_5"),
+        ("span.model_request_start", "sevt_6"),
+        ("event_start", "sevt_9"),
+    ]
+
+
+def test_no_preview_comes_after_an_event_that_had_none(log):
+    tail, follower = in_span(log, wanted={"agent.message"})
+    log.append("agent.message", id="m")
+    refresh(tail)
+    assert shown(follower.take()) == [("agent.message", "m")]
+    follower.offer(start("m"))
+    follower.offer(delta("m", "x"))
+    assert follower.take() == []
