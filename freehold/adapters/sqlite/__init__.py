@@ -1,4 +1,4 @@
-"""`Records` in one SQLite file: the embedded default. Durable, and as strict as the table on AWS."""
+"""`Records` in one SQLite file: the embedded default. Durable, and as strict as DynamoDB."""
 
 from freehold.adapters.sqlite.connections import StoreUnusable
 from freehold.adapters.sqlite.records import SqliteRecords

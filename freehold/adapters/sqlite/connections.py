@@ -33,7 +33,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 
 class StoreUnusable(Exception):
-    """The file cannot be used as a store. The message is one line for the person who started the server."""
+    """The file cannot be used. The message is one line for the person who started the server."""
 
 
 class Connections:
@@ -121,7 +121,7 @@ class Connections:
             if self._path != ":memory:":
                 _set_journal(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            # Elsewhere than on macOS these two change nothing; there a plain sync stops at the disk's cache.
+            # On macOS a plain sync stops at the disk's cache; elsewhere these two change nothing.
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")
             # What is deleted is overwritten: a purged session leaves no content behind.
@@ -134,7 +134,7 @@ class Connections:
 
 
 def _set_journal(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait for a lock here, so two processes that create one file must repeat it."""
+    """SQLite does not wait for a lock here: two processes that create one file must repeat it."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:

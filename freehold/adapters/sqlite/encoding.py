@@ -1,8 +1,8 @@
 """An item as stored bytes: JSON with sorted names, a line feed, then its byte strings end to end.
 
-In the JSON a byte string is `{"": [start, end]}`, its place after the line feed. No attribute has an
-empty name, so nothing else looks like that; JSON never holds a raw line feed. The format is part of
-schema version 1: what was written once must be readable for ever.
+In the JSON a byte string is `{"": [start, end]}`, its place after the line feed. No attribute has
+an empty name, so nothing else looks like that; JSON never holds a raw line feed. The format is part
+of schema version 1: what was written once must be readable for ever.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def encode(item: Item) -> bytes:
     text = json.dumps(
         item, default=place, sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
-    return b"%b\n%b" % (text.encode(), raw)
+    return text.encode() + b"\n" + raw
 
 
 def decode(stored: bytes) -> dict[str, Value]:

@@ -55,7 +55,7 @@ class SqliteRecords:
         self._end = weakref.finalize(self, _close, self._writer, self._connections)
 
     def close(self) -> None:
-        """Returns once everything written is committed. Everything else raises Unavailable from then on."""
+        """Ends after what was written before. From then on everything else raises Unavailable."""
         self._end()
 
     def write(self, writes: Sequence[Write]) -> None:
@@ -128,7 +128,7 @@ _QUERIES = {
 
 
 def after_prefix(prefix: str) -> str | None:
-    """The least text above all that start with `prefix`, in the order of UTF-8; None where there is none."""
+    """The least text above all that start with `prefix`, in UTF-8 order; None: there is none."""
     while prefix:
         following = ord(prefix[-1]) + 1
         if following in _SURROGATES:

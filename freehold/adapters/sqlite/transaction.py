@@ -1,4 +1,4 @@
-"""One transaction: judged completely before its first row is written, so a refused one has nothing to undo."""
+"""One transaction, judged before its first row is written: refused, it has nothing to undo."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class Transaction:
             stored = connection.execute(_READ, (write.key.pk, write.key.sk)).fetchone()
             sizes[write.key] = stored[0] if stored else 0
             if write.conditions or write.set or write.add:
-                item = decode(stored[1]) if stored else None
+                item: Item | None = decode(stored[1]) if stored else None
                 failed += [c.reason or f"{c.attribute} {c.op}" for c in _broken(write, item)]
                 updates.append((write, item or {}))
         if failed:
             raise StaleRead(failed)
         rows: dict[Key, Row | None] = dict(self._puts)
-        for write, item in updates:
+        for write, before in updates:
             if write.set or write.add:
-                rows[write.key] = to_row(write.key, _updated(write, item))
+                rows[write.key] = to_row(write.key, _updated(write, before))
         rows |= {write.key: None for write in self._writes if write.delete}
         for key, row in rows.items():
             sizes[key] = max(sizes[key], row.size if row else 0)

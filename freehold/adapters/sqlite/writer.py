@@ -1,4 +1,6 @@
-"""The one thread that writes. Whatever waits while a commit is being synced is the next group: one sync for all of it."""
+"""The one thread that writes. What waits while a commit is synced is the next group: one sync for
+all of it.
+"""
 
 from __future__ import annotations
 
@@ -106,14 +108,13 @@ class Writer:
             if changes and self._stream is not None:
                 try:
                     self._stream([change.key for change in changes])
-                except Exception:
-                    # The commit stands whatever a listener does; its callers must hear so.
+                except Exception:  # noqa: BLE001 - the commit must be answered all the same
                     _log.exception("stream_failed")
             for submission in group:
                 submission.finish()
 
     def _truncate_log(self) -> None:
-        """Moves the log into the file and empties it: frames of deleted items must not lie there for ever."""
+        """Empties the log into the file: frames of deleted items must not lie there for ever."""
         with self._connections.writing() as connection:
             try:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -123,7 +124,7 @@ class Writer:
 
 
 def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> list[Change]:
-    """One SQLite transaction for the group. Answers what was committed; errors go to their submissions.
+    """One SQLite transaction for the group. Answers what was committed; the rest learns its error.
 
     An error of SQLite before the commit undoes the whole group, and each then tries alone: one that
     does not fit on the disk must not fail its neighbours.
@@ -140,7 +141,7 @@ def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> lis
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         # The log may hold the commit although its sync failed: a crash now could bring it to life.
-        _log.error("commit_failed", extra={"code": error.sqlite_errorname})  # noqa: TRY400 - no stack: it says nothing
+        _log.error("commit_failed", extra={"code": error.sqlite_errorname})
         _roll_back(connection)
         for submission in group:
             submission.error = AmbiguousWrite("the store failed while it committed")
