@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from freehold.domain import lifecycle
+from freehold.domain import inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Head, SessionState, Use, UseState
 from freehold.errors import InvalidRequest
@@ -82,7 +82,7 @@ def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
         raise InvalidRequest(f"{at}: {MAX_PENDING} events are waiting to be processed already")
     draft.inputs[event.id] = event.model_dump()
     seq = draft.add(thread_id, event)
-    lifecycle.accept(draft, thread_id, event.id, event.type, seq)
+    inputs.accept(draft, thread_id, event.id, event.type, seq)
     if head.status == "idle":
         lifecycle.start(draft, thread_id)
 
@@ -101,11 +101,11 @@ def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
         draft.set_session(gen=draft.session.gen + 1)
     draft.inputs[event.id] = event.model_dump()
     seq = draft.add(thread_id, event)
-    lifecycle.accept(draft, thread_id, event.id, event.type, seq)
+    inputs.accept(draft, thread_id, event.id, event.type, seq)
     if head.status in ("requires_action", "rescheduling"):
         lifecycle.stop_turn(draft, thread_id, by_append=True)
     elif not head.is_busy:
-        draft.add(thread_id, lifecycle.stamped(draft, thread_id, event.id))
+        draft.add(thread_id, inputs.stamped(draft, thread_id, event.id))
         rest = tuple(p for p in draft.heads[thread_id].pending if not p.is_interrupt)
         draft.set(thread_id, pending=rest, gen=draft.session.gen)
     if named is None and _others_wait(draft, thread_id):

@@ -15,7 +15,7 @@ from typing import Literal
 from freehold.domain import lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
-from freehold.domain.turn import Lease, Limits, Next, after, fenced, is_taken
+from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
 from freehold.ports import Run
 from freehold.toolset import ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn

@@ -5,19 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Literal
 
+from freehold.domain import accounting, inputs
 from freehold.domain.draft import Draft, Snapshot
-from freehold.domain.session import Head, Pending, SessionState, Status, Use
-from freehold.ids import parse_timestamp
-from freehold.toolset import JsonObject
+from freehold.domain.session import Head, SessionState, Status, Use
 from freehold.wire.base import WireModel
 from freehold.wire.content import TextBlock
 from freehold.wire.events import (
-    AgentThreadMessageReceivedEvent,
     AgentToolResultEvent,
-    CacheCreationUsage,
     SessionBudgetReached,
     SessionEndTurn,
     SessionRequiresAction,
@@ -26,7 +22,6 @@ from freehold.wire.events import (
     SessionThreadStatusIdleEvent,
     SessionThreadStatusRunningEvent,
     SessionUsageEvent,
-    SessionUsageSnapshot,
     SpanModelRequestEndEvent,
     SpanModelUsage,
 )
@@ -90,7 +85,7 @@ def settle(
     """
     draft.need("running", "asks", "asked", "rescheduled")
     head = draft.heads[thread_id]
-    _book_time(draft, head)
+    accounting.book_time(draft, head)
     draft.set(thread_id, status=status, running_since=None)
     post(
         draft,
@@ -100,7 +95,7 @@ def settle(
         stop_details=stop_details,
     )
     if head.parent_id is not None and status == "idle" and report is not None:
-        receive(draft, draft.session.primary_id, head, report)
+        inputs.receive(draft, draft.session.primary_id, head, report)
         if draft.heads[draft.session.primary_id].status == "idle":
             start(draft, draft.session.primary_id)
     parked = status == "requires_action"
@@ -110,41 +105,6 @@ def settle(
         asked=draft.session.asked + (asked(draft.heads[thread_id]) if parked else ()),
     )
     session_idle(draft, reason, stop_details)
-
-
-def receive(draft: Draft, thread_id: str, sender: Head, text: str) -> None:
-    """A message from another thread becomes input of this one."""
-    seq = draft.seq_of_next(thread_id)
-    event_id = draft.emit(
-        thread_id,
-        AgentThreadMessageReceivedEvent,
-        from_session_thread_id=sender.thread_id,
-        from_agent_name=sender.agent_name,
-        content=[TextBlock(text=text)],
-    )
-    accept(draft, thread_id, event_id, "agent.thread_message_received", seq)
-
-
-def consume(draft: Draft, thread_id: str) -> None:
-    """Takes all that is pending into the conversation, in order; a client's event gets its stamped
-    sighting.
-
-    `consumed` in the commit is what the transcript is built from: position in the feed is not
-    transcript order.
-    """
-    head = draft.heads[thread_id]
-    for pending in head.pending:
-        if pending.type.startswith("user."):
-            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
-    ids = [pending.event_id for pending in head.pending]
-    draft.note(thread_id, "consumed", ids)
-    draft.set(thread_id, pending=(), taken=(*head.taken, *ids))
-
-
-def accept(draft: Draft, thread_id: str, event_id: str, event_type: str, seq: int) -> None:
-    """Puts an event into `pending`: accepted, unprocessed."""
-    pending = (*draft.heads[thread_id].pending, Pending(event_id, event_type, seq))
-    draft.set(thread_id, pending=pending)
 
 
 def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | None = None) -> None:
@@ -157,7 +117,7 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     if draft.session.running:
         return
     if draft.session.running_since is not None:
-        spent = _microseconds(draft.session.running_since, draft.now)
+        spent = accounting.microseconds(draft.session.running_since, draft.now)
         draft.set_session(running_since=None, active_us=draft.session.active_us + spent)
     draft.set_session(rescheduled=False)
     if draft.session.asks:
@@ -165,7 +125,7 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     elif draft.session.is_over_budget:
         reason, stop_details = SessionBudgetReached(), None
     primary = draft.session.primary_id
-    draft.emit(primary, SessionUsageEvent, usage=usage_of(draft.session), budget=None)
+    draft.emit(primary, SessionUsageEvent, usage=accounting.usage_of(draft.session), budget=None)
     draft.emit(primary, SessionStatusIdleEvent, stop_reason=reason, stop_details=stop_details)
 
 
@@ -192,7 +152,7 @@ def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> Liter
             answer_use(draft, thread_id, use, INTERRUPTED, is_error=True)
     for pending in head.pending:
         if pending.is_interrupt:
-            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
+            draft.add(thread_id, inputs.stamped(draft, thread_id, pending.event_id))
     rest = tuple(pending for pending in head.pending if not pending.is_interrupt)
     draft.set(thread_id, uses=(), taken=(), pending=rest, gen=draft.session.gen)
     if head.status == "requires_action":
@@ -233,7 +193,7 @@ def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> No
     messages begin another.
     """
     draft.need("running", "rescheduled")
-    _book_time(draft, head)
+    accounting.book_time(draft, head)
     post(
         draft,
         thread_id,
@@ -291,30 +251,9 @@ def deny_use(draft: Draft, thread_id: str, use: Use, message: str | None) -> Non
     answer_use(draft, thread_id, use, text, is_error=True)
 
 
-def stamped(draft: Draft, thread_id: str, event_id: str) -> JsonObject:
-    """The second sighting of a queued event: the same event with `processed_at` set. Needs the
-    event in `draft.inputs`.
-    """
-    return {**draft.inputs[event_id], "processed_at": draft.stamp(thread_id)}
-
-
 def asked(head: Head) -> tuple[str, ...]:
     """The tool uses somebody must answer, in order."""
     return tuple(use.event_id for use in head.uses if use.state == "ask")
-
-
-def usage_of(session: SessionState) -> SessionUsageSnapshot:
-    """The session's totals as the API reports them."""
-    return SessionUsageSnapshot(
-        input_tokens=session.input_tokens,
-        output_tokens=session.output_tokens,
-        cache_read_input_tokens=session.cache_read_input_tokens,
-        cache_creation=CacheCreationUsage(
-            ephemeral_5m_input_tokens=session.cache_creation_5m,
-            ephemeral_1h_input_tokens=session.cache_creation_1h,
-        ),
-        active_seconds=session.active_us / 1e6,
-    )
 
 
 def may_work(snapshot: Snapshot, thread_id: str, epoch: int, leg: int) -> bool:
@@ -323,15 +262,3 @@ def may_work(snapshot: Snapshot, thread_id: str, epoch: int, leg: int) -> bool:
     if head is None or snapshot.session.dead:
         return False
     return (head.epoch, head.leg) == (epoch, leg) and head.is_busy
-
-
-def _book_time(draft: Draft, head: Head) -> None:
-    if head.running_since is None:
-        return
-    spent = _microseconds(head.running_since, draft.now)
-    draft.set(head.thread_id, active_us=head.active_us + spent)
-    draft.set_session(threads_active_us=draft.session.threads_active_us + spent)
-
-
-def _microseconds(since: str, now: datetime) -> int:
-    return max(0, round((now - parse_timestamp(since)).total_seconds() * 1e6))

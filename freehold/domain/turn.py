@@ -8,29 +8,19 @@ again; the paid reply is never thrown away for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal
-
-from freehold.domain import lifecycle
+from freehold.domain import accounting, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
+from freehold.domain.step import Lease, Limits, Next, Reply, after, fenced, is_taken
 from freehold.errors import ModelError
-from freehold.ids import new_id, timestamp
-from freehold.ports import Run, Usage
-from freehold.toolset import JsonObject
-from freehold.wire.base import WireModel
+from freehold.ids import new_id
+from freehold.ports import Run
 from freehold.wire.errors import session_error
 from freehold.wire.events import (
-    AgentMessageEvent,
-    AgentThinkingEvent,
-    AgentToolUseEvent,
     SessionBudgetReached,
     SessionEndTurn,
     SessionErrorEvent,
     SessionRefusal,
-    SessionRequiresAction,
     SessionRetriesExhausted,
     SessionStatusRescheduledEvent,
     SessionStatusRunningEvent,
@@ -39,48 +29,7 @@ from freehold.wire.events import (
     SessionThreadStatusRunningEvent,
     SpanModelRequestEndEvent,
     SpanModelRequestStartEvent,
-    SpanModelUsage,
 )
-
-ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent
-Next = Literal["tools", "turn", "wait", "idle", "successor", "taken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who claims, and until when."""
-
-    holder: str
-    until: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A complete model reply as events, in order, with what only the model may see again.
-
-    `uses` are the tool uses that need an answer; `denied` maps the id of a refused use to the text
-    of its result. `children` are threads this reply creates, each with its task.
-    """
-
-    events: tuple[ReplyEvent, ...]
-    uses: tuple[Use, ...]
-    blocks: tuple[JsonObject, ...]
-    usage: Usage
-    stop_reason: str
-    stop_details: WireModel | None = None
-    denied: Mapping[str, str] = field(default_factory=dict)
-    children: tuple[tuple[str, str], ...] = ()
-    cost: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Numbers a plan needs from Settings."""
-
-    leg_turns: int
-    max_retries: int
-    max_tool_rounds: int
 
 
 def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
@@ -114,14 +63,6 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
     return None
 
 
-def is_taken(draft: Draft, run: Run, lease: Lease) -> bool:
-    """Whether the thread has moved on from this execution, or another invocation holds it."""
-    claim = draft.snapshot.claims.get(run.thread_id)
-    if not lifecycle.may_work(draft.snapshot, run.thread_id, run.epoch, run.leg):
-        return True
-    return claim is not None and claim.holder != lease.holder and not claim.has_lapsed(draft.at)
-
-
 def _claim(draft: Draft, head: Head, lease: Lease) -> None:
     """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that
     happens at a start.
@@ -131,7 +72,7 @@ def _claim(draft: Draft, head: Head, lease: Lease) -> None:
     draft.need_budget()
     if head.status == "rescheduling":
         _resume(draft, head)
-    lifecycle.consume(draft, thread_id)
+    inputs.consume(draft, thread_id)
     span = draft.emit(thread_id, SpanModelRequestStartEvent)
     # Results count as taken: should this request die, they are still to be answered.
     taken = (*draft.heads[thread_id].taken, *(use.event_id for use in head.uses))
@@ -148,22 +89,6 @@ def _resume(draft: Draft, head: Head) -> None:
     lifecycle.post(draft, head.thread_id, SessionThreadStatusRunningEvent)
 
 
-def fenced(draft: Draft, run: Run, holder: str) -> bool:
-    """Adds the fence of every later transaction of an invocation. False when it has lost its
-    claim.
-    """
-    head = draft.heads.get(run.thread_id)
-    claim = draft.snapshot.claims.get(run.thread_id)
-    if head is None or draft.snapshot.session.dead or head.status != "running":
-        return False
-    if (head.epoch, head.leg) != (run.epoch, run.leg) or not claim or claim.holder != holder:
-        return False
-    draft.fence(run.thread_id, holder)
-    draft.need("gen")
-    draft.claims[run.thread_id] = None
-    return True
-
-
 def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limits) -> Next:
     """The reply enters the log, or the interrupted form where an interrupt was accepted
     meanwhile.
@@ -173,7 +98,7 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
     thread_id = run.thread_id
     head = draft.heads[thread_id]
     if lifecycle.is_interrupted(draft.session, head):
-        _book(draft, thread_id, reply.usage, reply.cost)
+        accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
         return lifecycle.stop_turn(draft, thread_id)
     uses = _append_reply(draft, head, reply)
     rounds = head.rounds + 1 if uses else 0
@@ -187,7 +112,7 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         retries=0,
         rounds=rounds,
     )
-    _book(draft, thread_id, reply.usage, reply.cost)
+    accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
     for name, task in reply.children:
         _spawn(draft, thread_id, name, task)
     if rounds > limits.max_tool_rounds:
@@ -219,7 +144,7 @@ def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
         SpanModelRequestEndEvent,
         model_request_start_id=head.span,
         is_error=False,
-        model_usage=span_usage(reply.usage),
+        model_usage=accounting.span_usage(reply.usage),
     )
     uses = tuple(
         Use(
@@ -255,7 +180,7 @@ def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
         workflow_run_id=None,
     )
     draft.born(Head(thread_id=child_id, parent_id=parent_id, agent_name=name, created_at=draft.at))
-    lifecycle.receive(draft, child_id, draft.heads[parent_id], task)
+    inputs.receive(draft, child_id, draft.heads[parent_id], task)
     lifecycle.start(draft, child_id)
     draft.set_session(threads=draft.session.threads + 1)
 
@@ -291,63 +216,10 @@ def _give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
     message starts afresh.
     """
     draft.emit(thread_id, SessionErrorEvent, error=session_error(kind, message, "exhausted"))
-    lifecycle.consume(draft, thread_id)
+    inputs.consume(draft, thread_id)
     for use in draft.heads[thread_id].uses:
         if use.state != "done":
             lifecycle.answer_use(draft, thread_id, use, message, is_error=True)
     draft.set(thread_id, taken=(), uses=())
     lifecycle.settle(draft, thread_id, "idle", SessionRetriesExhausted(), report=message)
     return "idle"
-
-
-def after(
-    draft: Draft,
-    run: Run,
-    limits: Limits,
-    reason: WireModel,
-    stop_details: WireModel | None = None,
-    report: str = "",
-) -> Next:
-    """What follows a finished step, decided on the head the transaction conditions on; settles
-    where nothing is left.
-    """
-    thread_id = run.thread_id
-    head = draft.heads[thread_id]
-    if head.is_runnable:
-        return "tools"
-    if head.is_blocked:
-        waiting = SessionRequiresAction(event_ids=list(lifecycle.asked(head)))
-        lifecycle.settle(draft, thread_id, "requires_action", waiting)
-        return "idle"
-    if not head.has_unread_input:
-        lifecycle.settle(draft, thread_id, "idle", reason, stop_details=stop_details, report=report)
-        return "idle"
-    if limits.leg_turns and head.turns >= limits.leg_turns:
-        draft.set(thread_id, leg=head.leg + 1, turns=0)
-        return "successor"
-    return "turn"
-
-
-def _book(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
-    """Adds a request's tokens to the thread and to the session."""
-    head = draft.heads[thread_id]
-    spent = {name: getattr(usage, name) for name in Usage.__slots__}
-    booked = {name: head.usage.get(name, 0) + tokens for name, tokens in spent.items()}
-    draft.set(thread_id, usage=booked)
-    session = {name: getattr(draft.session, name) + n for name, n in spent.items()}
-    draft.set_session(**session, spend=draft.session.spend + cost)
-
-
-def span_usage(usage: Usage) -> SpanModelUsage:
-    """One request's tokens as `span.model_request_end` reports them."""
-    return SpanModelUsage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_input_tokens=usage.cache_read_input_tokens,
-        cache_creation_input_tokens=usage.cache_creation_5m + usage.cache_creation_1h,
-    )
-
-
-def lease_until(draft: Draft, seconds: float) -> str:
-    """When a claim taken now lapses."""
-    return timestamp(draft.now + timedelta(seconds=seconds))

@@ -13,7 +13,7 @@ from datetime import timedelta
 from freehold.domain import lifecycle
 from freehold.domain.draft import Snapshot
 from freehold.domain.entry import Entry
-from freehold.domain.turn import Lease, Limits, Next
+from freehold.domain.step import Lease, Limits, Next
 from freehold.errors import AmbiguousWrite, NotFound, StaleRead
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey

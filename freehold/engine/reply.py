@@ -9,7 +9,7 @@ from typing import get_args
 
 from freehold.domain import permissions
 from freehold.domain.session import Use, UseState
-from freehold.domain.turn import Reply, ReplyEvent
+from freehold.domain.step import Reply, ReplyEvent
 from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import (

@@ -14,7 +14,7 @@ from freehold.domain import calls as plans
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.session import Use
-from freehold.domain.turn import Next
+from freehold.domain.step import Next
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome

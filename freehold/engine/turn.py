@@ -9,8 +9,8 @@ from freehold.domain import permissions
 from freehold.domain import turn as plans
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
+from freehold.domain.step import Next, Reply
 from freehold.domain.transcript import messages_of, with_cache_points
-from freehold.domain.turn import Next, Reply
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome

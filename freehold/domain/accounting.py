@@ -1,0 +1,59 @@
+"""What a session has used: time and tokens, added up as they are spent (BEHAVIOUR 5.2, 10)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from freehold.domain.draft import Draft
+from freehold.domain.session import Head, SessionState
+from freehold.ids import parse_timestamp
+from freehold.ports import Usage
+from freehold.wire.events import CacheCreationUsage, SessionUsageSnapshot, SpanModelUsage
+
+
+def book_time(draft: Draft, head: Head) -> None:
+    """Adds the running period that ends now to the thread and to the session's sum."""
+    if head.running_since is None:
+        return
+    spent = microseconds(head.running_since, draft.now)
+    draft.set(head.thread_id, active_us=head.active_us + spent)
+    draft.set_session(threads_active_us=draft.session.threads_active_us + spent)
+
+
+def book_tokens(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
+    """Adds a request's tokens to the thread and to the session."""
+    head = draft.heads[thread_id]
+    spent = {name: getattr(usage, name) for name in Usage.__slots__}
+    booked = {name: head.usage.get(name, 0) + tokens for name, tokens in spent.items()}
+    draft.set(thread_id, usage=booked)
+    session = {name: getattr(draft.session, name) + n for name, n in spent.items()}
+    draft.set_session(**session, spend=draft.session.spend + cost)
+
+
+def microseconds(since: str, now: datetime) -> int:
+    """Time passed, never negative: clocks may step."""
+    return max(0, round((now - parse_timestamp(since)).total_seconds() * 1e6))
+
+
+def usage_of(session: SessionState) -> SessionUsageSnapshot:
+    """The session's totals as the API reports them."""
+    return SessionUsageSnapshot(
+        input_tokens=session.input_tokens,
+        output_tokens=session.output_tokens,
+        cache_read_input_tokens=session.cache_read_input_tokens,
+        cache_creation=CacheCreationUsage(
+            ephemeral_5m_input_tokens=session.cache_creation_5m,
+            ephemeral_1h_input_tokens=session.cache_creation_1h,
+        ),
+        active_seconds=session.active_us / 1e6,
+    )
+
+
+def span_usage(usage: Usage) -> SpanModelUsage:
+    """One request's tokens as `span.model_request_end` reports them."""
+    return SpanModelUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_5m + usage.cache_creation_1h,
+    )
