@@ -1,71 +1,110 @@
-"""`Blobs` in a directory. A blob is complete or absent: written beside, synced, renamed."""
+"""`Blobs` in a directory. Complete or absent: written aside, synced, then linked into place."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shutil
+import threading
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
+
+_INCOMING = ".incoming"
+_SUFFIX = ".blob"
+_MAX_SEGMENT = 240
 
 
 class DirectoryBlobs:
-    """One file a blob; a name's segments become directories, encoded so that none can climb out."""
+    """One file a blob, owner-only; the segments of a name are directories.
+
+    A segment is percent-encoded, dots included, so no name leaves the directory, a blob never meets
+    a directory of its own name, and a prefix of a name is a prefix of its path.
+    """
 
     def __init__(self, directory: Path) -> None:
+        """Creates the directory, removes what a crash left half written. One process at a time."""
         self._directory = directory
+        self._incoming = directory / _INCOMING
+        self._lock = threading.Lock()
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        self._incoming.mkdir(mode=0o700, parents=True)
 
     def put(self, name: str, data: bytes) -> None:
+        """On the disk when it returns. Raises ValueError when the name holds other bytes."""
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.part")
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_directory(path.parent)
+        draft = self._incoming / os.urandom(16).hex()
+        _write(draft, data)
+        try:
+            with self._lock:
+                _make_directories(path.parent)
+                os.link(draft, path)
+                _sync(path.parent)
+        except FileExistsError:
+            if path.read_bytes() != data:
+                raise ValueError(f"blob {name} was written with other bytes") from None
+            _sync(path.parent)  # whoever linked it may have died before
+        finally:
+            draft.unlink()
 
     def get(self, name: str) -> bytes:
-        """Raises KeyError when absent."""
         try:
             return self._path(name).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
+        except FileNotFoundError:
             raise KeyError(name) from None
 
     def delete(self, prefix: str) -> None:
-        """Deletes every blob whose name starts with `prefix`."""
-        top = self._directory
-        for part in prefix.split("/")[:-1]:
-            top /= _encode(part)
-        for path in sorted(top.rglob("*"), reverse=True):
-            if path.is_dir():
-                if not any(path.iterdir()):
-                    path.rmdir()
-            elif self._name(path).startswith(prefix):
-                path.unlink()
+        """Raises ValueError for an empty prefix, which would be everything."""
+        if not prefix:
+            raise ValueError("an empty prefix names every blob")
+        *segments, start = map(_encode, prefix.split("/"))
+        top = self._directory.joinpath(*segments)
+        with self._lock:
+            if not top.is_dir():
+                return
+            for path in list(top.iterdir()):
+                if not path.name.startswith(start):
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            _sync(top)
+            self._remove_empty(top)
+
+    def _remove_empty(self, directory: Path) -> None:
+        while directory != self._directory and not any(directory.iterdir()):
+            directory.rmdir()
+            directory = directory.parent
+            _sync(directory)
 
     def _path(self, name: str) -> Path:
-        path = self._directory
-        for part in name.split("/"):
-            path /= _encode(part)
-        return path
-
-    def _name(self, path: Path) -> str:
-        return "/".join(unquote(part[1:]) for part in path.relative_to(self._directory).parts)
+        segments = [_encode(segment) for segment in name.split("/")]
+        if not all(segments) or max(map(len, segments)) > _MAX_SEGMENT:
+            raise ValueError(f"{name!r} cannot name a blob")
+        return self._directory.joinpath(*segments[:-1], segments[-1] + _SUFFIX)
 
 
-def _encode(part: str) -> str:
-    """A file name for any text: marked, percent-encoded, and a digest where it would be too
-    long.
-    """
-    encoded = "_" + quote(part, safe="")
-    if len(encoded) > 200:  # noqa: PLR2004 - below every file system's 255
-        return f"{encoded[:130]}{hashlib.sha256(part.encode()).hexdigest()}"
-    return encoded
+def _encode(segment: str) -> str:
+    return quote(segment, safe="").replace(".", "%2E")
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _make_directories(path: Path) -> None:
+    """Also their entries must survive a power cut, or the blob is lost with them."""
+    if not path.is_dir():
+        _make_directories(path.parent)
+        path.mkdir(mode=0o700)
+        _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
