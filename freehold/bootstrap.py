@@ -13,6 +13,7 @@ from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Runs
+from freehold.testing.scripted_model import ScriptedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +49,18 @@ def local(
         blobs=blobs,
         secrets=secrets,
         log=EventLog(records, blobs, secrets),
-        model=model or ClaudeModel(settings.anthropic_api_key, settings.anthropic_base_url),
+        model=model or _model(settings),
         sandboxes=sandboxes or SubprocessSandboxes(directory, secrets, settings.sandbox),
         runs=runs,
         feed=feed,
         clock=clock,
     )
+
+
+def _model(settings: Settings) -> Model:
+    if settings.model == "scripted":
+        return ScriptedModel()
+    return ClaudeModel(settings.anthropic_api_key, settings.anthropic_base_url)
 
 
 def close(app: App) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from freehold import bootstrap
+from freehold.adapters.sqlite import StoreUnusable
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.engine import recovery
 from freehold.local.alarms import Alarms
@@ -55,7 +56,7 @@ def serve(settings: Settings) -> int:
             listener = _listen(settings)
             stack.callback(listener.close)
             _serve(settings, listener, stack)
-    except (DataDirUnusable, CannotListen) as error:
+    except (DataDirUnusable, StoreUnusable, CannotListen) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
