@@ -45,7 +45,7 @@ def append_events(draft: Draft, events: Sequence[Event]) -> bool:
 
     Raises InvalidRequest; the draft is then worthless.
     """
-    if draft.session.archived_at or draft.snapshot.primary.status == "terminated":
+    if draft.session.archived_at or draft.primary.status == "terminated":
         raise InvalidRequest("Cannot send events to archived session", should_retry=False)
     accepted = [Accepted(n, event) for n, event in enumerate(events)]
     urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent)]

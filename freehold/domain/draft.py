@@ -77,6 +77,11 @@ class Draft:
         self._needs: dict[str, Condition] = {}
         self._claim_conditions: dict[str, list[Condition]] = {}
 
+    @property
+    def primary(self) -> Head:
+        """The session's first thread, as this transaction leaves it."""
+        return self.heads[self.session.primary_id]
+
     # ------------------------------------------------------------ conditions
     def need(self, *names: str) -> None:
         """The decision rests on these fields of the session as read."""
