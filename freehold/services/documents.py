@@ -21,7 +21,7 @@ M = TypeVar("M", bound=WireModel)
 T = TypeVar("T")
 
 MAX_ITEM = 300_000
-_PAUSE = (0.005, 0.2)
+_LONGEST_PAUSE = 0.2
 
 
 def pack(blobs: Blobs, key: Key, document: WireModel) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def perform(app: App, plan: Callable[[], Change[T]]) -> T:
     unsure: list[Change[T]] = []
     for attempt in range(app.settings.write_attempts):
         if attempt:
-            time.sleep(random.uniform(*_PAUSE))  # noqa: S311 - jitter, not a secret
+            longest = min(_LONGEST_PAUSE, app.settings.write_backoff_seconds * 2**attempt)
+            time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, not a secret
         for earlier in unsure:
             if earlier.landed():
                 return earlier.answer

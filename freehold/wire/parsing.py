@@ -55,10 +55,11 @@ def _reason(problem: ErrorDetails) -> str:
     context = problem.get("ctx", {})
     if problem["type"] == "value_error":
         return str(context["error"])
+    tag = str(context.get("discriminator", "")).strip("'")
     if problem["type"] == "union_tag_invalid":
-        return f"{context['discriminator']} must be one of {context['expected_tags']}"
+        return f"{tag} must be one of {context['expected_tags']}"
     if problem["type"] == "union_tag_not_found":
-        return f"{context['discriminator']} is missing"
+        return f"{tag} is missing"
     if problem["type"] in ("model_type", "model_attributes_type"):
         return "Input should be an object"
     return problem["msg"]

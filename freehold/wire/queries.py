@@ -12,8 +12,8 @@ from freehold.wire.base import WireModel
 from freehold.wire.parsing import explain
 
 _IGNORED = ("beta",)
-_INTEGER = re.compile(r"\d{1,9}\Z")
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_INTEGER = re.compile(r"[0-9]{1,9}\Z")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 Order = Literal["asc", "desc"]
 
