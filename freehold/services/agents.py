@@ -12,7 +12,7 @@ from freehold.services.documents import Change, pack, perform, unpack
 from freehold.services.paging import Cursor, walk
 from freehold.wire.agent_definition import ServiceAccountExecutionIdentity
 from freehold.wire.agents import Agent, AgentList, AgentPage, CreateAgent, UpdateAgent, VersionList
-from freehold.wire.metadata import check_metadata, patch_metadata
+from freehold.wire.metadata import patch_metadata
 from freehold.wire.session_agent import SessionAgent
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def create_agent(app: App, caller: Caller, request: CreateAgent) -> Agent:
         skills=[],
         multiagent=None,
         execution_identity=ServiceAccountExecutionIdentity(),
-        metadata=check_metadata(request.metadata),
+        metadata=request.metadata,
         created_at=at,
         updated_at=at,
         archived_at=None,

@@ -25,7 +25,7 @@ from freehold.wire.environments import (
     EnvironmentPage,
     UpdateEnvironment,
 )
-from freehold.wire.metadata import check_metadata, patch_metadata
+from freehold.wire.metadata import patch_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def create_environment(app: App, caller: Caller, request: CreateEnvironment) -> 
         name=request.name,
         description=request.description,
         config=config.resolved(),
-        metadata=check_metadata(request.metadata),
+        metadata=request.metadata,
         scope="organization",
         created_at=at,
         updated_at=at,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from freehold.errors import InvalidRequest
 
@@ -14,13 +14,6 @@ MAX_VALUE = 512
 
 def _null_is_empty(value: object) -> object:
     return {} if value is None else value
-
-
-Metadata = Annotated[dict[str, str], BeforeValidator(_null_is_empty)]
-"""A bag as sent with a create; null = empty. Its bounds are `check_metadata`'s to enforce."""
-
-MetadataPatch = Annotated[dict[str, str | None], BeforeValidator(_null_is_empty)]
-"""A patch as sent with an update: a string sets, null deletes."""
 
 
 def check_metadata(bag: Mapping[str, str]) -> dict[str, str]:
@@ -36,6 +29,15 @@ def check_metadata(bag: Mapping[str, str]) -> dict[str, str]:
     if problem:
         raise InvalidRequest(f"metadata: {problem}", details={"error_code": "invalid_metadata"})
     return dict(bag)
+
+
+Metadata = Annotated[
+    dict[str, str], BeforeValidator(_null_is_empty), AfterValidator(check_metadata)
+]
+"""A bag as sent with a create; null = empty."""
+
+MetadataPatch = Annotated[dict[str, str | None], BeforeValidator(_null_is_empty)]
+"""A patch as sent with an update: a string sets, null deletes."""
 
 
 def patch_metadata(

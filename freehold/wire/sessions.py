@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from freehold.errors import InvalidRequest
 from freehold.wire.base import Omittable, WireModel
 from freehold.wire.event_input import MAX_INITIAL_EVENTS, InitialEventParams
-from freehold.wire.metadata import Metadata, MetadataPatch, check_metadata, patch_metadata
+from freehold.wire.metadata import Metadata, MetadataPatch, patch_metadata
 from freehold.wire.queries import CreatedRange, Order, QueryBool, QueryInt
 from freehold.wire.refusals import not_yet, not_yet_types
 from freehold.wire.session_agent import SessionAgent
@@ -111,11 +111,6 @@ class CreateSession(WireModel):
     resources: Annotated[None, not_yet("resources")] = None
     vault_ids: Annotated[None, not_yet("vault_ids")] = None
     budget: Annotated[None, not_yet("budget")] = None
-
-    @field_validator("metadata")
-    @classmethod
-    def _bounded(cls, metadata: dict[str, str]) -> dict[str, str]:
-        return check_metadata(metadata)
 
     @property
     def agent_id(self) -> str:

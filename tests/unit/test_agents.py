@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from freehold import keys
 from freehold.errors import Conflict, InvalidRequest, NotFound
 from freehold.ids import new_id
+from freehold.ports import Write
 from freehold.services import agents
 from freehold.services.agents import session_agent
 from freehold.wire.agents import AgentList, CreateAgent, UpdateAgent, VersionList
@@ -80,6 +83,15 @@ def test_an_unknown_id_and_an_unknown_version_are_not_found(app):
     for version in (2, 10**12):
         with pytest.raises(NotFound):
             agents.retrieve_agent(app, CALLER, agent.id, version)
+
+
+def test_a_stored_agent_may_have_fields_of_a_later_program(app, records):
+    agent = create(app)
+    place = keys.agent(CALLER.workspace_id, agent.id)
+    body = json.loads(records.get([place])[0]["doc"])
+    body["later"] = body["model"]["later"] = True
+    records.write([Write(place, set={"doc": json.dumps(body).encode()})])
+    assert agents.retrieve_agent(app, CALLER, agent.id) == agent
 
 
 def test_another_workspace_sees_nothing(app):
