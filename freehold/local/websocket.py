@@ -143,13 +143,7 @@ class _Connection:
         cursor = end if action.after_seq is None else action.after_seq
         if cursor > end:
             raise InvalidRequest(f"`after_seq` is beyond the end of the thread, {end}.")
-        following = self._hub.follow(
-            key,
-            thread_id,
-            cursor,
-            last=end if head.status == "terminated" else None,
-            wanted=frozenset(action.event_deltas),
-        )
+        following = self._hub.follow(key, head, cursor, frozenset(action.event_deltas))
         subscription = _Subscription(action.session_id, thread_id, following)
         self._subscriptions[name] = subscription
         subscription.task = asyncio.create_task(self._deliver(subscription))

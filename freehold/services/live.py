@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
+from freehold import keys
 from freehold.domain.entry import StoredEvent
 from freehold.errors import NotFound
 from freehold.ids import new_id, timestamp
@@ -53,7 +54,7 @@ class Tail:
     """
 
     def __init__(self, app: App, key: SessionKey, thread_id: str, end: int) -> None:
-        """`end`: the last sequence number that nobody needs."""
+        """`end`: the last sequence number of a commit; nothing before it is kept."""
         self._app = app
         self._key = key
         self._thread_id = thread_id
@@ -69,10 +70,17 @@ class Tail:
 
     def fetch(self) -> Fetched:
         """What was appended since. Where nothing was, whether the session is gone."""
-        frames = page = self.read(self.end)
-        while len(page) == _PAGE:
-            page = self.read(frames[-1].seq or 0)
-            frames = frames + page
+        frames: list[Frame] = []
+        # The end is the end of a commit; the feed's first commit, version 0, is older than any
+        # tail.
+        place, more = keys.entry(self.end + 1, 0), True
+        while more:
+            entries, more = self._app.log.entries(
+                self._key, self._thread_id, after=place, limit=_PAGE
+            )
+            for entry in entries:
+                place = keys.entry(entry.first_seq, entry.version)
+                frames += [_frame(event) for event in entry.sequenced]
         if frames or self.deleted is not None or not self._is_deleted():
             return Fetched(frames)
         body = {

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from freehold.domain.session import Head
 from freehold.errors import ApiError, InvalidRequest
 from freehold.ids import new_id
 from freehold.keys import SessionKey
@@ -48,13 +49,12 @@ def stream_routes(hub: Hub) -> list[Route]:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """Where a stream begins. `last` is the end of a feed that will get no more events."""
+    """Where a stream begins."""
 
     caller: Caller
     key: SessionKey
-    thread_id: str
+    head: Head
     cursor: int
-    last: int | None
     wanted: frozenset[str]
 
 
@@ -83,13 +83,7 @@ class EventStreams:
             return
         headers = answer_headers(request_id, opening.caller)
         await _start(send, 200, {**headers, **_STREAM_HEADERS})
-        following = self._hub.follow(
-            opening.key,
-            opening.thread_id,
-            opening.cursor,
-            last=opening.last,
-            wanted=opening.wanted,
-        )
+        following = self._hub.follow(opening.key, opening.head, opening.cursor, opening.wanted)
         leaving = asyncio.create_task(_leave_with_client(receive, following))
         try:
             await _stream(send, following, request_id)
@@ -103,13 +97,9 @@ class EventStreams:
         ids: Mapping[str, str] = scope["path_params"]
         caller = admit(self._hub.app, headers)
         wanted = EventStream.from_query(parse_query(scope["query_string"])).event_deltas
-        key, thread_id, head = locate_thread(
-            self._hub.app, caller, ids["session_id"], ids.get("thread_id")
-        )
-        end = head.next_seq - 1
-        cursor = _resume_after(headers.get("last-event-id"), end)
-        last = end if head.status == "terminated" else None
-        return _Opening(caller, key, thread_id, cursor, last, frozenset(wanted or ()))
+        key, _, head = locate_thread(self._hub.app, caller, ids["session_id"], ids.get("thread_id"))
+        cursor = _resume_after(headers.get("last-event-id"), head.next_seq - 1)
+        return _Opening(caller, key, head, cursor, frozenset(wanted or ()))
 
 
 def _resume_after(header: str | None, end: int) -> int:

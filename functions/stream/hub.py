@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from freehold.domain.session import Head
 from freehold.keys import SessionKey
 from freehold.ports import App, Subscription
 from freehold.services.live import Fetched, Follower, Frame, Tail
@@ -28,18 +29,20 @@ class Hub:
     def follow(
         self,
         key: SessionKey,
-        thread_id: str,
+        head: Head,
         cursor: int,
-        *,
-        last: int | None = None,
         wanted: frozenset[str] = frozenset(),
     ) -> Following:
-        """Everything after `cursor`, from now on; see `Follower` for the rest. Close it."""
-        name = key.feed(thread_id)
+        """Everything of a thread after `cursor`, previews of the `wanted` types among it. `head`
+        was read before. Close it.
+        """
+        name = key.feed(head.thread_id)
+        end = head.next_seq - 1
         topic = self._topics.get(name)
         if topic is None:
-            tail = Tail(self.app, key, thread_id, cursor)
+            tail = Tail(self.app, key, head.thread_id, end)
             topic = self._topics[name] = _Topic(self, name, tail)
+        last = end if head.status == "terminated" else None
         following = Following(self, topic, Follower(topic.tail, cursor, last=last, wanted=wanted))
         topic.join(following)
         return following

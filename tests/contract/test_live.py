@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from freehold import keys
 from freehold.domain.entry import StoredEvent
 from freehold.errors import NotFound
 from freehold.ids import now
@@ -15,6 +16,15 @@ from freehold.services import live
 from freehold.services.live import Follower, Tail
 
 KEY = SessionKey("w", "s")
+
+
+class Entry:
+    """A commit as the log answers it."""
+
+    def __init__(self, seq, events):
+        self.sequenced = events
+        self.first_seq = seq if events else seq + 1
+        self.version = 2 * seq if events else 2 * seq + 1
 
 
 class Log:
@@ -35,6 +45,15 @@ class Log:
     def events_after(self, key, thread_id, after_seq, limit):
         self.reads += 1
         return [] if self.erased else self.events[after_seq : after_seq + limit]
+
+    def entries(self, key, thread_id, *, after, limit):
+        """One event a commit, each after a commit without any; commit 0 has none either."""
+        self.reads += 1
+        commits = [] if self.erased else [Entry(n, (e,)) for n, e in enumerate(self.events, 1)]
+        commits += [Entry(seq, ()) for seq in range(len(commits) + 1)]
+        commits.sort(key=lambda entry: (entry.first_seq, entry.version))
+        found = [c for c in commits if keys.entry(c.first_seq, c.version) > after]
+        return found[:limit], len(found) > limit
 
     def read(self, key, thread_id):
         if self.erased:
