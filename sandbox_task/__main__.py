@@ -1,0 +1,106 @@
+"""`python -m sandbox_task SETTINGS`: the supervisor of one sandbox.
+
+Says `{"boot_id": ...}` on standard output once it listens, and ends when standard input does: who
+started it is gone then.
+"""
+
+# ruff: noqa: PTH102, PTH123 - pathlib is slow to import
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from threading import Thread
+
+from sandbox_task.calls import Calls
+from sandbox_task.gate import Gate
+from sandbox_task.http_server import serve
+from sandbox_task.journal import Journal
+from sandbox_task.launch import Spawner, make_launcher
+from sandbox_task.output import LongResults
+from sandbox_task.routes import Routes
+from sandbox_task.session_files import SessionFiles
+from sandbox_task.settings import Settings, parse
+from sandbox_task.toolbox import Toolbox
+from sandbox_task.watchdog import Watchdog
+
+_ETC = {
+    "passwd": "agent:x:{uid}:{uid}:agent:{home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n",
+    "group": "agent:x:{uid}:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n",
+    "hostname": "sandbox\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+
+
+def main() -> None:
+    # Directories that were open to set the sandbox up would be ways out of it.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    settings = parse(sys.argv[1])
+    boot_id = f"boot_{os.urandom(16).hex()}"
+    _prepare(settings)
+    spawner = Spawner()
+    launcher = make_launcher(settings, spawner)
+    watchdog = Watchdog(settings, launcher.own_processes())
+    places = settings.places
+    calls = Calls(
+        Journal(f"{settings.state}/journal"),
+        Toolbox(settings, launcher, watchdog),
+        LongResults(places.results),
+    )
+    files = SessionFiles(
+        readable=(places.workspace, places.outputs, places.uploads),
+        writable=(places.workspace, places.uploads),
+    )
+    gate = Gate(bytes.fromhex(settings.public_key), settings.session_id, boot_id)
+    health = {"session_id": settings.session_id, "boot_id": boot_id}
+    routes = Routes(gate, calls, files, {**health})
+    listener = _listen(settings.listen)
+    for job in (watchdog.run, _end_with_standard_input):
+        Thread(target=job, daemon=True, name=job.__name__).start()
+    Thread(target=serve, args=(listener, routes.admit, routes.handle), daemon=True).start()
+    sys.stdout.write(json.dumps(health) + "\n")
+    sys.stdout.flush()
+    spawner.run()
+
+
+def _prepare(settings: Settings) -> None:
+    """What the tools' sandbox is made of and the host does not provide."""
+    os.umask(0o022)
+    if settings.identity != "bubblewrap":
+        return
+    os.mkdir(f"{settings.state}/etc")
+    for name, text in _ETC.items():
+        with open(f"{settings.state}/etc/{name}", "w", encoding="utf-8") as file:
+            file.write(text.format(uid=settings.tools_uid, home=settings.places.workspace))
+    for name in ("tmp", "shm"):
+        os.mkdir(f"{settings.scratch}/{name}")
+
+
+def _listen(where: str) -> socket.socket:
+    """A unix socket for a path, else `host:port`."""
+    if where.startswith("/"):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Relative, because the address of a unix socket holds 107 bytes.
+        os.chdir(os.path.dirname(where))
+        listener.bind(os.path.basename(where))
+        os.chdir("/")
+    else:
+        host, _, port = where.rpartition(":")
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+    listener.listen(128)
+    return listener
+
+
+def _end_with_standard_input() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

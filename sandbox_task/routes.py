@@ -1,0 +1,153 @@
+"""What the supervisor answers.
+
+    POST /execute   {thread_id, event_id, digest, name, input, wait}   {status: running | done, ...}
+    POST /cancel    {calls: [{thread_id, event_id, digest}]}           {}
+    GET  /result?thread_id=&event_id=                                  as /execute
+    GET  /files?path=          a file's bytes
+    PUT  /files?path=          stores the body as a file
+    GET  /directory?path=      {entries: [{name, type, size}]}
+    GET  /healthz              {session_id, boot_id}, unsigned
+
+A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot` or `digest`, 400, 404, 413.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from freehold.toolset import SANDBOX_TOOLS, WAIT_SECONDS
+from sandbox_task.calls import DigestDiffers, UnknownCall
+from sandbox_task.http_server import Refused, Request, Response
+from sandbox_task.journal import CallKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from freehold.toolset import Json, JsonObject
+    from sandbox_task.calls import Calls
+    from sandbox_task.gate import Gate
+    from sandbox_task.session_files import SessionFiles
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
+_HEALTH = ("GET", "/healthz")
+
+
+class Routes:
+    """The two halves of `http_server.serve`."""
+
+    def __init__(self, gate: Gate, calls: Calls, files: SessionFiles, health: JsonObject) -> None:
+        self._gate = gate
+        self._calls = calls
+        self._files = files
+        self._health = health
+        self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
+            ("POST", "/execute"): self._execute,
+            ("POST", "/cancel"): self._cancel,
+            ("GET", "/result"): self._result,
+            ("GET", "/files"): self._read_file,
+            ("PUT", "/files"): self._write_file,
+            ("GET", "/directory"): self._list_directory,
+        }
+
+    def admit(self, request: Request) -> None:
+        if (request.method, request.path) != _HEALTH:
+            self._gate.admit(request)
+
+    def handle(self, request: Request) -> Response:
+        if (request.method, request.path) == _HEALTH:
+            return Response.json(self._health)
+        self._gate.check_body(request)
+        route = self._routes.get((request.method, urlsplit(request.path).path))
+        if route is None:
+            raise Refused(404, "no such route")
+        return route(request)
+
+    def _execute(self, request: Request) -> Response:
+        asked = _object(request)
+        name, given, wait = asked.get("name"), asked.get("input"), asked.get("wait")
+        if name not in SANDBOX_TOOLS or not isinstance(given, dict):
+            raise Refused(400, "name, input")
+        if not isinstance(wait, int | float) or not 0 <= wait <= WAIT_SECONDS:
+            raise Refused(400, "wait")
+        key, digest = _key(asked), _string(asked, "digest")
+        try:
+            result = self._calls.execute(key, digest, str(name), given, wait)
+        except DigestDiffers:
+            raise Refused(409, "digest") from None
+        return _status(result)
+
+    def _cancel(self, request: Request) -> Response:
+        calls = _object(request).get("calls")
+        if not isinstance(calls, list):
+            raise Refused(400, "calls")
+        differs = False
+        for call in calls:
+            if not isinstance(call, dict):
+                raise Refused(400, "calls")
+            try:
+                self._calls.cancel(_key(call), _string(call, "digest"))
+            except DigestDiffers:
+                differs = True
+        if differs:
+            raise Refused(409, "digest")
+        return Response.json({})
+
+    def _result(self, request: Request) -> Response:
+        try:
+            key = CallKey(_query(request, "thread_id"), _query(request, "event_id"))
+            return _status(self._calls.result(key))
+        except UnknownCall:
+            raise Refused(404, "no such call") from None
+
+    def _read_file(self, request: Request) -> Response:
+        content = self._files.read(_query(request, "path"))
+        return Response(content, content_type="application/octet-stream")
+
+    def _write_file(self, request: Request) -> Response:
+        self._files.write(_query(request, "path"), request.body)
+        return Response.json({})
+
+    def _list_directory(self, request: Request) -> Response:
+        entries: list[Json] = [*self._files.list(_query(request, "path"))]
+        return Response.json({"entries": entries})
+
+
+def _status(result: JsonObject | None) -> Response:
+    if result is None:
+        return Response.json({"status": "running"})
+    return Response.json({"status": "done", **result})
+
+
+def _object(request: Request) -> JsonObject:
+    try:
+        value = json.loads(request.body)
+    except ValueError:
+        raise Refused(400, "the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(400, "the body is not an object")
+    return value
+
+
+def _key(given: JsonObject) -> CallKey:
+    """Ids become names of files, so they are looked at."""
+    key = CallKey(_string(given, "thread_id"), _string(given, "event_id"))
+    if not (_ID.match(key.thread_id) and _ID.match(key.event_id)):
+        raise Refused(400, "thread_id, event_id")
+    return key
+
+
+def _string(given: JsonObject, name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str):
+        raise Refused(400, name)
+    return value
+
+
+def _query(request: Request, name: str) -> str:
+    values = parse_qs(urlsplit(request.path).query).get(name, [])
+    if len(values) != 1:
+        raise Refused(400, name)
+    return values[0]
