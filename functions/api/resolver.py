@@ -90,7 +90,7 @@ class Resolver(APIGatewayRestResolver):
         event = self._event
         path = event.path.rstrip("/")
         methods = {o.method for o in OPERATIONS if o.path == path or self._fits(o, path)}
-        if methods:
+        if methods and event.http_method not in methods:
             refusal = self._refuse(MethodNotAllowed(f"Method {event.http_method} not allowed."))
             refusal.headers["allow"] = ", ".join(sorted(methods))
             return refusal

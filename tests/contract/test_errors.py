@@ -123,7 +123,10 @@ def test_another_workspace_cannot_be_asked_for(server):
 
 
 # ---------------------------------------------------------------- routes and methods
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/agents", "/v1/agents/a/b/c", "/v1/nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/v1", "/v2/agents", "/v1/agents/a/b/c", "/v1/nothing", "/v1/agents/%00", "/v1//agents"],
+)
 def test_an_unknown_path_is_not_found_and_not_worth_a_retry(server, path):
     answer = server.request("GET", path)
     assert check(answer, 404, "not_found_error")["message"] == "Not found"
