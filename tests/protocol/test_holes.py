@@ -85,7 +85,8 @@ def test_hand_over(tmp_path):
     assert world.primary.status == "idle"
 
 
-def test_gen_at_start(tmp_path):
+@pytest.mark.parametrize("before_the_claim", [True, False])
+def test_gen_at_start(tmp_path, before_the_claim):
     """An interrupt accepted while a child runs stops that child even if its worker dies and another
     claims.
     """
@@ -94,13 +95,19 @@ def test_gen_at_start(tmp_path):
     world.invoke(execution).finish()
     world.conclude(execution)
     child_run = next(e for e in world.open.values() if e.run.thread_id == world.child.thread_id)
-    worker = world.invoke(child_run).until("model")
-    clients.interrupt(world).finish()
-    worker.step("crash")
-    world.close(child_run)
+    if before_the_claim:
+        clients.interrupt(world).finish()
+    else:
+        worker = world.invoke(child_run).until("model")
+        clients.interrupt(world).finish()
+        worker.step("crash")
+        world.close(child_run)
     world.settle()
     feed = world.kinds(world.child.thread_id)
-    assert "agent.message" not in feed
+    first = feed.index("session.thread_status_idle")
+    assert "agent.message" not in feed[:first]
+    # Input that no claim had taken survives the interrupt and gets its own turn.
+    assert ("agent.message" in feed) == before_the_claim
     assert world.child.status == "idle"
 
 
@@ -223,7 +230,8 @@ def test_mark_names(tmp_path):
     execution = begin(world)
     world.invoke(execution).finish()
     world.conclude(execution)
-    worker = world.invoke(execution).until("dispatch")
+    worker = world.invoke(execution).until("write")
+    worker.step("lost")
     asked = use_that_asks(world.primary)
     clients.confirm(world, asked).finish()
     worker.finish()
