@@ -1,0 +1,296 @@
+"""What the Messages API refuses, with the texts it refuses it with.
+
+Shape first (`messages_shapes`), then the rules between blocks: turns, tools and their results,
+thinking, breakpoints, what a model takes. A rule that is broken raises `Refused`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic import ValidationError
+
+from freehold.testing.messages_shapes import (
+    Adaptive,
+    Enabled,
+    Message,
+    MessagesBody,
+    RedactedThinking,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from freehold.testing.messages_shapes import Block, CacheControl
+    from freehold.toolset import JsonObject
+
+_FAMILIES = ("claude-opus-", "claude-sonnet-", "claude-haiku-", "claude-fable-", "claude-mythos-")
+_WITHOUT_ADAPTIVE = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
+_WITHOUT_EFFORT = ("claude-sonnet-4-5", "claude-haiku-4-5")
+_WITH_BUDGET = (*_WITHOUT_ADAPTIVE, "claude-opus-4-6", "claude-sonnet-4-6")
+_MOST_OUTPUT_TOKENS = dict.fromkeys(_WITHOUT_ADAPTIVE, 64_000)
+_MOST_OUTPUT_TOKENS_OTHERWISE = 128_000
+_MOST_POINTS = 4
+FAST_MODE_BETA = "fast-mode-2026-02-01"
+
+
+class Refused(Exception):
+    """An answer of the API that is an error, with its status and `error.type`."""
+
+    def __init__(
+        self, status: int, type_: str, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type_
+        self.message = message
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What the API knows of its own thinking: the signature of a text, and what a reply held.
+
+    `thinking_before` answers the thinking blocks of the reply that made this tool use, None where
+    this server made no such use.
+    """
+
+    sign: Callable[[str], str]
+    thinking_before: Callable[[str], tuple[JsonObject, ...] | None]
+
+
+def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBody:
+    """The parsed body. Raises Refused for the first rule that it breaks."""
+    try:
+        parsed = MessagesBody.model_validate(body)
+    except ValidationError as error:
+        _refuse(_first(error))
+    _check_model(parsed, betas)
+    _check_tools(parsed)
+    _check_points(parsed)
+    _check_system(parsed)
+    _check_texts(parsed.messages)
+    turns = _merged(parsed.messages)
+    _check_turns(turns)
+    _check_calls(turns)
+    _check_thinking(turns, seal)
+    return parsed
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in the API's form. It calls a client tool `custom`."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    place = [str(part) for part in found["loc"]]
+    if place[:1] == ["tools"] and len(place) > 2:  # noqa: PLR2004 - below one of the tools
+        place.insert(2, "custom")
+    return f"{'.'.join(place)}: {found['msg']}"
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Refused(400, "invalid_request_error", message)
+
+
+# ---------------------------------------------------------------- the model and its settings
+def known_model(model: str) -> bool:
+    """Whether there is such a model, as far as this double knows: any of Claude's families."""
+    return model.startswith(_FAMILIES)
+
+
+def most_output_tokens(model: str) -> int:
+    """The largest `max_tokens` that the model takes."""
+    found = (most for name, most in _MOST_OUTPUT_TOKENS.items() if model.startswith(name))
+    return next(found, _MOST_OUTPUT_TOKENS_OTHERWISE)
+
+
+def _check_model(body: MessagesBody, betas: frozenset[str]) -> None:
+    model, thinking = body.model, body.thinking
+    if not known_model(model):
+        raise Refused(404, "not_found_error", f"model: {model}")
+    most = most_output_tokens(model)
+    if body.max_tokens > most:
+        _refuse(
+            f"max_tokens: {body.max_tokens} > {most}, which is the maximum allowed number of "
+            f"output tokens for {model}"
+        )
+    if isinstance(thinking, Adaptive) and model.startswith(_WITHOUT_ADAPTIVE):
+        _refuse("adaptive thinking is not supported on this model")
+    if isinstance(thinking, Enabled) and not model.startswith(_WITH_BUDGET):
+        _refuse('"thinking.type.enabled" is not supported for this model.')
+    if isinstance(thinking, Enabled) and thinking.budget_tokens >= body.max_tokens:
+        _refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    effort = body.output_config and body.output_config.effort
+    if effort and model.startswith(_WITHOUT_EFFORT):
+        _refuse("This model does not support the effort parameter.")
+    if body.speed == "fast" and FAST_MODE_BETA not in betas:
+        _refuse("speed: Extra inputs are not permitted")
+
+
+def _check_tools(body: MessagesBody) -> None:
+    names = [tool.name for tool in body.tools]
+    if len(set(names)) < len(names):
+        _refuse("tools: Tool names must be unique.")
+    chosen = body.tool_choice.name if body.tool_choice else None
+    if chosen is not None and chosen not in names:
+        _refuse(f"Tool '{chosen}' not found in provided tools")
+
+
+# ---------------------------------------------------------------- cache breakpoints
+def _check_points(body: MessagesBody) -> None:
+    points = list(_points(body))
+    if len(points) > _MOST_POINTS:
+        _refuse(
+            f"A maximum of {_MOST_POINTS} blocks with cache_control may be provided. "
+            f"Found {len(points)}."
+        )
+    lives = [point.ttl for point in points]
+    if "5m" in lives and "1h" in lives[lives.index("5m") :]:
+        _refuse(
+            "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. "
+            "Note that blocks are processed in the following order: `tools`, `system`, `messages`."
+        )
+
+
+def _points(body: MessagesBody) -> Iterator[CacheControl]:
+    for part in (*body.tools, *body.system, *_blocks(body.messages)):
+        found = getattr(part, "cache_control", None)
+        if found is not None:
+            yield found
+
+
+def _blocks(messages: Sequence[Message]) -> Iterator[Block]:
+    """Every content block, a tool result's own before the result."""
+    for message in messages:
+        for block in message.content:
+            if isinstance(block, ToolResult):
+                yield from block.content
+            yield block
+
+
+# ---------------------------------------------------------------- texts
+def _check_system(body: MessagesBody) -> None:
+    if any(not block.text for block in body.system):
+        _refuse("system: text content blocks must be non-empty")
+
+
+def _check_texts(messages: Sequence[Message]) -> None:
+    for n, message in enumerate(messages):
+        if not message.content:
+            _refuse(
+                f"messages.{n}: all messages must have non-empty content except for the optional "
+                "final assistant message"
+            )
+    texts = [block.text for block in _blocks(messages) if isinstance(block, Text)]
+    if "" in texts:
+        _refuse("messages: text content blocks must be non-empty")
+    if any(not text.strip() for text in texts):
+        _refuse("messages: text content blocks must contain non-whitespace text")
+
+
+# ---------------------------------------------------------------- turns
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """Consecutive messages of one role are one turn."""
+    turns: list[Message] = []
+    for message in messages:
+        if turns and turns[-1].role == message.role:
+            blocks = [*turns[-1].content, *message.content]
+            turns[-1] = turns[-1].model_copy(update={"content": blocks})
+        else:
+            turns.append(message)
+    return turns
+
+
+def _check_turns(turns: Sequence[Message]) -> None:
+    if not turns:
+        _refuse("messages: at least one message is required")
+    if turns[0].role != "user":
+        _refuse('messages: first message must use the "user" role')
+    if turns[-1].role != "user":
+        _refuse(
+            "This model does not support assistant message prefill. "
+            "The conversation must end with a user message."
+        )
+    wrong = {"user": (ToolUse, Thinking, RedactedThinking), "assistant": (ToolResult,)}
+    for n, turn in enumerate(turns):
+        for block in turn.content:
+            if isinstance(block, wrong[turn.role]):
+                other = "assistant" if turn.role == "user" else "user"
+                _refuse(f"messages.{n}: `{block.type}` blocks can only be in `{other}` messages")
+
+
+# ---------------------------------------------------------------- tools and their results
+def _check_calls(turns: Sequence[Message]) -> None:
+    """Every use is answered at the beginning of the next turn, once, and nothing else is."""
+    seen: set[str] = set()
+    asked: list[str] = []
+    for n, turn in enumerate(turns):
+        uses = [block.id for block in turn.content if isinstance(block, ToolUse)]
+        if turn.role == "user":
+            _check_results(n, turn, asked)
+        for use in uses:
+            if use in seen:
+                _refuse(f"messages.{n}: `tool_use` ids must be unique")
+            seen.add(use)
+        asked = uses
+
+
+def _check_results(n: int, turn: Message, asked: Sequence[str]) -> None:
+    answered: list[str] = []
+    leading = True
+    for m, block in enumerate(turn.content):
+        if not isinstance(block, ToolResult):
+            leading = False
+            continue
+        place = f"messages.{n}.content.{m}"
+        if block.tool_use_id not in asked:
+            _refuse(
+                f"{place}: unexpected `tool_use_id` found in `tool_result` blocks: "
+                f"{block.tool_use_id}. Each `tool_result` block must have a corresponding "
+                "`tool_use` block in the previous message."
+            )
+        if block.tool_use_id in answered:
+            _refuse(
+                f"{place}: each tool_use must have a single result. Found multiple `tool_result` "
+                f"blocks with id: {block.tool_use_id}"
+            )
+        if block.is_error and not block.content:
+            _refuse(f"{place}.tool_result: content cannot be empty if `is_error` is true")
+        if leading:
+            answered.append(block.tool_use_id)
+    left = [use for use in asked if use not in answered]
+    if left:
+        _refuse(
+            f"messages.{n - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
+            f"after: {', '.join(left)}. Each `tool_use` block must have a corresponding "
+            "`tool_result` block in the next message."
+        )
+
+
+# ---------------------------------------------------------------- thinking
+def _check_thinking(turns: Sequence[Message], seal: Seal) -> None:
+    replies = [n for n, turn in enumerate(turns) if turn.role == "assistant"]
+    for n in replies:
+        for m, block in enumerate(turns[n].content):
+            if isinstance(block, Thinking) and block.signature != seal.sign(block.thinking):
+                _refuse(f"messages.{n}.content.{m}: Invalid `signature` in `thinking` block")
+            if isinstance(block, RedactedThinking) and block.data != seal.sign(""):
+                _refuse(f"messages.{n}.content.{m}: Invalid `data` in `redacted_thinking` block")
+    if replies:
+        _check_latest(replies[-1], turns[replies[-1]], seal)
+
+
+def _check_latest(n: int, turn: Message, seal: Seal) -> None:
+    """The latest reply with tool uses comes back with the thinking that it had, in its order."""
+    uses = [block.id for block in turn.content if isinstance(block, ToolUse)]
+    issued = seal.thinking_before(uses[0]) if uses else None
+    kept = [b.model_dump() for b in turn.content if isinstance(b, Thinking | RedactedThinking)]
+    if issued is not None and kept != list(issued):
+        _refuse(
+            f"messages.{n}.content.0: `thinking` or `redacted_thinking` blocks in the latest "
+            "assistant message cannot be modified. These blocks must remain as they were in the "
+            "original response."
+        )
