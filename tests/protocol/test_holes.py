@@ -108,7 +108,7 @@ def test_gen_at_start(tmp_path, before_the_claim):
     assert "agent.message" not in feed[:first]
     # Input that no claim had taken survives the interrupt and gets its own turn.
     assert ("agent.message" in feed) == before_the_claim
-    assert world.child.status == "idle"
+    assert world.child.status == ("requires_action" if before_the_claim else "idle")
 
 
 def test_uses_unread(tmp_path):
