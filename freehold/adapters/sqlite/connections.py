@@ -29,6 +29,12 @@ CREATE TABLE items (
 CREATE INDEX items_due ON items (due) WHERE due IS NOT NULL;
 """
 
+_INSPECT = """
+SELECT (SELECT application_id FROM pragma_application_id),
+       (SELECT user_version FROM pragma_user_version),
+       (SELECT count(*) FROM sqlite_schema)
+"""
+
 Synchronous = Literal["FULL", "NORMAL"]
 
 
@@ -118,6 +124,7 @@ class Connections:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connect()
         try:
+            is_new = _is_new(connection)
             if self._path != ":memory:":
                 _set_journal(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -126,7 +133,8 @@ class Connections:
             connection.execute("PRAGMA checkpoint_fullfsync = ON")
             # What is deleted is overwritten: a purged session leaves no content behind.
             connection.execute("PRAGMA secure_delete = ON")
-            _ensure_schema(connection)
+            if is_new:
+                _create_schema(connection)
         except BaseException:
             connection.close()
             raise
@@ -148,22 +156,27 @@ def _set_journal(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("its file system has no shared memory for the WAL")
 
 
-def _ensure_schema(connection: sqlite3.Connection) -> None:
-    """Creates the tables of an empty file. Raises OperationalError for what is not ours to open."""
-    connection.execute("BEGIN IMMEDIATE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Whether the file is empty. Raises OperationalError for what is not ours to open."""
+    # One statement, one snapshot: another process may be creating the tables.
+    application, version, tables = connection.execute(_INSPECT).fetchone()
     if not tables and not version:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif application != _APPLICATION_ID:
+        return True
+    if application != _APPLICATION_ID:
         raise sqlite3.OperationalError("it is a database of another program")
-    elif version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise sqlite3.OperationalError(
             f"it has schema version {version} and this program knows {SCHEMA_VERSION}; "
             "use the newer program that wrote it"
         )
+    return False
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    if _is_new(connection):
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")

@@ -1,4 +1,4 @@
-"""What no store may accept, because DynamoDB would not (DESIGN 4). What is refused leaves nothing."""
+"""What no store may accept, because DynamoDB would not (DESIGN 4). Refused, it leaves nothing."""
 
 from __future__ import annotations
 
