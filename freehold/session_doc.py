@@ -5,16 +5,14 @@ counters of the log.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from freehold.documents import pack, unpack
 from freehold.errors import NotFound
 from freehold.keys import SessionKey
 from freehold.ports import Blobs, Condition, Item, Records, Write
 from freehold.wire.sessions import SessionAgent
-
-MAX_ITEM = 300_000
 
 
 class SessionDoc(BaseModel):
@@ -40,28 +38,21 @@ class StoredDoc:
 
 
 def write_doc(blobs: Blobs, key: SessionKey, doc: SessionDoc, revision: int) -> Write:
-    """The write of revision `revision`; 0 creates. A large document goes to a blob first, payload
-    before pointer.
-    """
-    body = doc.model_dump_json().encode()
-    item: dict[str, Any] = {"revision": revision, "doc": body}
-    if len(body) > MAX_ITEM:
-        name = f"{key.partition}/doc/{revision}/{doc.updated_at}"
-        blobs.put(name, body)
-        item = {"revision": revision, "blob": name}
+    """The write of revision `revision`; 0 creates."""
     unchanged = (
         Condition("revision", "==", revision - 1, "document as read")
         if revision
         else Condition("", "absent", reason="session is new")
     )
+    item = {"revision": revision, **pack(blobs, key.doc(), doc)}
     return Write(key.doc(), put=item, conditions=(unchanged,))
 
 
 def parse_doc(blobs: Blobs, item: Item) -> StoredDoc:
     """The document of an item."""
-    stored: Any = item
-    body = stored["doc"] if "doc" in stored else blobs.get(stored["blob"])
-    return StoredDoc(SessionDoc.model_validate_json(body, extra="ignore"), stored["revision"])
+    revision = item["revision"]
+    assert isinstance(revision, int)
+    return StoredDoc(unpack(blobs, item, SessionDoc), revision)
 
 
 def read_doc(records: Records, blobs: Blobs, key: SessionKey) -> StoredDoc:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from freehold import keys
+from freehold.documents import pack, unpack
 from freehold.errors import Conflict, InvalidRequest, NotFound
 from freehold.ids import is_id, new_id, timestamp
 from freehold.ports import Condition, Item, Write
-from freehold.services.documents import Change, pack, perform, unpack
+from freehold.services.changes import Change, perform
 from freehold.services.paging import Cursor, walk
 from freehold.wire.agent_definition import ServiceAccountExecutionIdentity
 from freehold.wire.agents import Agent, AgentList, AgentPage, CreateAgent, UpdateAgent, VersionList

@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[2]
 OURS = {"freehold", "functions", "sandbox_task", "infra"}
 
 WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset", "freehold.ports"}
-CORE = WORDS | {"freehold.wire", "freehold.domain", "freehold.event_log", "freehold.session_doc"}
+CORE = WORDS | {
+    "freehold.wire",
+    "freehold.domain",
+    "freehold.documents",
+    "freehold.event_log",
+    "freehold.session_doc",
+}
 EDGE = CORE | {"freehold.services", "freehold.settings"}
 ANYTHING = {"freehold", "functions", "sandbox_task"}
 
@@ -40,7 +46,8 @@ LAYERS = {
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
     "freehold.event_log": Layer(WORDS | {"freehold.wire", "freehold.domain"}, set()),
-    "freehold.session_doc": Layer(WORDS | {"freehold.wire"}, {"pydantic"}),
+    "freehold.documents": Layer(WORDS, {"pydantic"}),
+    "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
     "freehold.engine": Layer(CORE, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
