@@ -18,9 +18,15 @@ call() {
         "$@"
 }
 
-# The first id with the prefix $1 in the answer on standard input.
+# The id with the prefix $1 in the answer on standard input; fails with the answer where there is none.
 id() {
-    grep -o "$1_[0-9A-Za-z]*" | head -n 1
+    answer=$(cat)
+    found=$(echo "$answer" | grep -o "\"id\": *\"$1_[0-9A-Za-z]*\"" | head -n 1 | cut -d '"' -f 4)
+    if [ -z "$found" ]; then
+        echo "$answer" >&2
+        return 1
+    fi
+    echo "$found"
 }
 
 agent=$(call "$url/v1/agents" --data '{
