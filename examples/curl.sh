@@ -9,8 +9,9 @@ set -eu
 url=${FREEHOLD_URL:-http://127.0.0.1:8700}
 : "${FREEHOLD_API_KEY:?set it to a key of the server}"
 
+# Only ever called in a subshell, which curl takes over: so that the stream's process id is curl's.
 call() {
-    curl --silent --show-error --fail-with-body \
+    exec curl --silent --show-error --fail-with-body \
         --header "x-api-key: $FREEHOLD_API_KEY" \
         --header "anthropic-version: 2023-06-01" \
         --header "anthropic-beta: managed-agents-2026-04-01" \
