@@ -19,6 +19,7 @@ from freehold.domain.draft import Draft, DraftEntry, Snapshot
 from freehold.domain.entry import Entry, StoredEvent
 from freehold.domain.session import Claim, Head, SessionState
 from freehold.errors import NotFound
+from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
 from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Write
 from freehold.toolset import JsonObject
@@ -37,6 +38,7 @@ class EventLog:
         self._records = records
         self._blobs = blobs
         self._secrets = secrets
+        self._histories = HistoryCache()
 
     # ------------------------------------------------------------ snapshots
     def read(self, key: SessionKey, thread_id: str = "", *, every: bool = False) -> Snapshot:
@@ -148,16 +150,25 @@ class EventLog:
         )
         return [self._entry(key, item) for _, item in page.items], page.more
 
-    def all_entries(self, key: SessionKey, thread_id: str) -> list[Entry]:
-        """The whole feed, oldest first."""
+    def history(self, key: SessionKey, thread_id: str) -> list[Entry]:
+        """The whole feed, oldest first; only what is new since the last call is read."""
+        feed = key.feed(thread_id)
+        known = self._histories.get(feed)
         found: list[Entry] = []
-        after, more = "", True
+        more = True
         while more:
+            last = found[-1] if found else known[-1] if known else None
+            after = keys.entry(last.first_seq, last.version) if last else ""
             batch, more = self.entries(key, thread_id, after=after)
             found += batch
-            if batch:
-                after = keys.entry(batch[-1].first_seq, batch[-1].version)
-        return found
+        if found:
+            known = [*known, *found]
+            self._histories.put(feed, known)
+        return known
+
+    def forget(self, key: SessionKey, thread_id: str) -> None:
+        """Drops what is kept of a feed that is being erased."""
+        self._histories.forget(key.feed(thread_id))
 
     def scan(
         self, key: SessionKey, thread_id: str, *, beyond: int, reverse: bool = False
@@ -246,6 +257,7 @@ class EventLog:
             hash=stored["hash"],
             events=tuple(events),
             private=private,
+            size=len(stored["events"]) + len(stored["private"]),
         )
 
     def _resolve(self, key: SessionKey, body: JsonObject) -> JsonObject:

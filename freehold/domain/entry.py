@@ -28,6 +28,8 @@ class Entry:
     hash: bytes
     events: tuple[JsonObject, ...]
     private: JsonObject
+    size: int
+    """Bytes of both bodies as stored."""
 
     @property
     def sequenced(self) -> tuple[StoredEvent, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from freehold import keys
 from freehold.domain.draft import Snapshot
 from freehold.domain.entry import Entry
 from freehold.keys import SessionKey
@@ -23,12 +22,7 @@ class History:
 
     def refresh(self) -> None:
         """Reads what was committed since the last call."""
-        more = True
-        while more:
-            last = self.entries[-1] if self.entries else None
-            after = keys.entry(last.first_seq, last.version) if last else ""
-            found, more = self._app.log.entries(self._key, self._thread_id, after=after)
-            self.entries += found
+        self.entries = self._app.log.history(self._key, self._thread_id)
 
     def inputs(self, snapshot: Snapshot) -> Mapping[str, JsonObject]:
         """Bodies of the events that are pending in `snapshot`, by id."""

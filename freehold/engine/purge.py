@@ -20,7 +20,9 @@ def purge_session(app: App, key: SessionKey) -> None:
     items = [item for item, _ in app.records.query(key.partition, limit=1000).items]
     for item in items:
         if item.sk.endswith("/head"):
-            _erase_partition(app, key.feed(item.sk.split("/")[1]))
+            thread_id = item.sk.split("/")[1]
+            _erase_partition(app, key.feed(thread_id))
+            app.log.forget(key, thread_id)
     rest = [item for item in items if item != key.state()]
     for n in range(0, len(rest), _BATCH):
         app.records.write([Write(item, delete=True) for item in rest[n : n + _BATCH]])

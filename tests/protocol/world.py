@@ -181,7 +181,7 @@ class World:
         self.erasing = snapshot.session.dead
         for thread_id in snapshot.heads:
             feed = self.feeds.setdefault(thread_id, Feed(self.key.session_id, thread_id))
-            entries = log.all_entries(self.key, thread_id)
+            entries = log.history(self.key, thread_id)
             feed.entries = entries
             new = len(entries) - len(feed.generations)
             feed.generations += [snapshot.session.gen] * new

@@ -45,7 +45,10 @@ LAYERS = {
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
-    "freehold.event_log": Layer(WORDS | {"freehold.wire", "freehold.domain"}, set()),
+    "freehold.history_cache": Layer({"freehold.domain"}, set()),
+    "freehold.event_log": Layer(
+        WORDS | {"freehold.wire", "freehold.domain", "freehold.history_cache"}, set()
+    ),
     "freehold.documents": Layer(WORDS, {"pydantic"}),
     "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
     "freehold.engine": Layer(CORE, set()),

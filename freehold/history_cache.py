@@ -1,0 +1,54 @@
+"""Feeds kept parsed between invocations of one process. Commits never change, so only what came
+after is read again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from freehold.domain.entry import Entry
+
+MAX_BYTES = 64 * 1024 * 1024
+
+
+class HistoryCache:
+    """The most recently used feeds, up to `MAX_BYTES` of stored bodies together. Thread-safe.
+
+    A list that was handed in or out is never changed.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._feeds: OrderedDict[str, tuple[list[Entry], int]] = OrderedDict()
+        self._size = 0
+
+    def get(self, feed: str) -> list[Entry]:
+        """The first commits of the feed, without a gap; empty where none are kept."""
+        with self._lock:
+            found = self._feeds.get(feed)
+            if found is None:
+                return []
+            self._feeds.move_to_end(feed)
+            return found[0]
+
+    def put(self, feed: str, entries: list[Entry]) -> None:
+        """Keeps a longer beginning of the feed than before; others leave when there is no room."""
+        size = sum(entry.size for entry in entries)
+        with self._lock:
+            kept, before = self._feeds.get(feed, ([], 0))
+            if len(kept) >= len(entries) or size > self._max_bytes:
+                return
+            self._feeds[feed] = (entries, size)
+            self._feeds.move_to_end(feed)
+            self._size += size - before
+            while self._size > self._max_bytes:
+                _, (_, freed) = self._feeds.popitem(last=False)
+                self._size -= freed
+
+    def forget(self, feed: str) -> None:
+        """Drops a feed that is being erased."""
+        with self._lock:
+            _, freed = self._feeds.pop(feed, ([], 0))
+            self._size -= freed
