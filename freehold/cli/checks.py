@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -52,7 +53,9 @@ def all_checks(settings: Settings) -> list[Check]:
     model, endpoint_time = check_model(settings)
     return [
         check_python(),
-        *check_sandbox(settings),
+        check_sandbox(settings),
+        check_namespaces(),
+        check_engine(),
         check_disk(settings.data_dir),
         check_clock(settings.data_dir, datetime.now(UTC), endpoint_time),
         model,
@@ -64,12 +67,26 @@ def check_python() -> Check:
     return Check("Python", "ok", f"{found} at {sys.executable}")
 
 
-def check_sandbox(settings: Settings) -> list[Check]:
-    """The rung a server would use here, found by the server's own probe, then what explains it."""
+def check_sandbox(settings: Settings) -> Check:
+    """The rung a server would use here, found by starting a real sandbox as the server does."""
     from freehold.adapters.local_secrets import LocalSecrets  # noqa: PLC0415 - only doctor pays
     from freehold.adapters.subprocess_sandbox import SubprocessSandboxes  # noqa: PLC0415 - as above
 
-    raise NotImplementedError((LocalSecrets, SubprocessSandboxes, settings))
+    # In a directory of its own: a server may be running in the data directory.
+    with tempfile.TemporaryDirectory(prefix="freehold-doctor-") as scratch:
+        secrets = LocalSecrets(Path(scratch) / "secret.key")
+        sandboxes = SubprocessSandboxes(Path(scratch), secrets, settings.sandbox)
+        try:
+            probe = sandboxes.usable()
+        finally:
+            sandboxes.close()
+    if probe.rung == "none":
+        return Check("Sandbox", "note", "none: tools run as this user and nothing isolates them")
+    if probe.rung:
+        return Check("Sandbox", "ok", f"{probe.rung} works")
+    reasons = "; ".join(f"{found.rung}: {found.reason}" for found in probe.findings)
+    remedies = "; or ".join(found.remedy for found in probe.findings if found.remedy)
+    return Check("Sandbox", "missing", reasons, remedies or "--sandbox auto")
 
 
 def check_namespaces(

@@ -49,11 +49,17 @@ def create(
         )
     chosen = settings(data_dir=data_dir, model="scripted")
     _prepare_data_dir(chosen.data_dir)
-    from freehold.adapters.sqlite import SqliteRecords  # noqa: PLC0415 - no other command pays
+    from freehold.adapters.sqlite import (  # noqa: PLC0415 - no other command pays
+        SqliteRecords,
+        StoreUnusable,
+    )
     from freehold.services.keys import create_key  # noqa: PLC0415 - as above
 
     # The store alone: a server that runs in this directory has everything else of it.
-    records = SqliteRecords(chosen.data_dir / "freehold.db")
+    try:
+        records = SqliteRecords(chosen.data_dir / "freehold.db")
+    except StoreUnusable as failed:
+        raise CommandFailed(str(failed)) from failed
     try:
         key = create_key(records, workspace)
     finally:
