@@ -14,7 +14,7 @@ import pytest
 
 from freehold.adapters.sqlite import SqliteRecords
 from freehold.adapters.sqlite.records import _DUE, _GET, _QUERIES
-from freehold.errors import StaleRead, Unavailable
+from freehold.errors import AmbiguousWrite, ItemTooLarge, StaleRead, Unavailable
 from freehold.keys import Key
 from freehold.ports import Condition, Write
 
@@ -211,6 +211,18 @@ def test_more_exactly_says_whether_anything_follows(records):
     assert not records.query("p", limit=2, after="a").more
 
 
+def test_what_a_transaction_deletes_or_checks_counts_towards_its_4_mb(records):
+    keys = [Key("p", f"{n:02d}") for n in range(12)]
+    for key in keys:
+        records.write([Write(key, put={"body": bytes(380_000)})])
+    for write in (Write(keys[0], delete=True), Write(keys[0], set={"body": b""}), Write(keys[0])):
+        with pytest.raises(ItemTooLarge):
+            records.write([write, *(Write(key, delete=True) for key in keys[1:])])
+    assert len(records.query("p", limit=3).items) == 3
+    records.write([Write(key, delete=True) for key in keys[:11]])
+    assert [key for key, _ in records.query("p").items] == keys[11:]
+
+
 def test_every_read_is_a_search_in_an_index(path, records):
     bounds = {"pk": "p", "low": "", "high": None, "limit": 1}
     with closing(sqlite3.connect(path)) as connection:
@@ -361,6 +373,34 @@ def test_one_that_does_not_fit_does_not_fail_its_group(path):
         assert set(callers.errors.values()) == {None}
         assert [key.sk for key, _ in records.query("p").items] == ["also", "first", "small"]
         assert sorted(chain(*gate.heard)) == ["also", "first", "small"]
+
+
+def test_a_writer_that_breaks_answers_no_success_and_hangs_nobody(records, caplog):
+    records.write([Write(A, put={"n": 1})])
+    with records._connections.writing() as connection:
+        connection.close()
+    for _ in range(2):
+        with pytest.raises(AmbiguousWrite):
+            records.write([Write(A, put={"n": 2})])
+    assert records.get([A]) == [{"n": 1}]
+    assert [record.message for record in caplog.records] == ["writer_failed"] * 2
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_a_read_that_fails_leaves_the_store_usable(path, where):
+    with closing(SqliteRecords(":memory:" if where == "memory" else path)) as records:
+        records.write([Write(A, put={})])
+        _execute(records, "ALTER TABLE items RENAME COLUMN value TO gone")
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                records.get([A, B])
+        _execute(records, "ALTER TABLE items RENAME COLUMN gone TO value")
+        assert records.get([A, B]) == [{}, None]
+
+
+def _execute(records, statement):
+    with records._connections.writing() as connection:
+        connection.execute(statement)
 
 
 def test_a_file_that_another_process_keeps_locked_is_unavailable(path, records):

@@ -76,12 +76,13 @@ class Connections:
             raise Unavailable("The store is closed.")
         try:
             if self._path == ":memory:":
-                with self._lock:
+                with self._lock, _ended(self._writing):
                     yield self._writing
                 return
             connection = self._reader()
             try:
-                yield connection
+                with _ended(connection):
+                    yield connection
             finally:
                 self._give_back(connection)
         except sqlite3.Error as error:
@@ -105,8 +106,6 @@ class Connections:
             return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.rollback()
         with self._lock:
             if not self._is_closed and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)
@@ -139,6 +138,16 @@ class Connections:
             connection.close()
             raise
         return connection
+
+
+@contextmanager
+def _ended(connection: sqlite3.Connection) -> Iterator[None]:
+    """Leaves no snapshot open behind a read that failed."""
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
 
 
 def _set_journal(connection: sqlite3.Connection) -> None:

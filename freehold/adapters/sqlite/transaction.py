@@ -41,11 +41,10 @@ class Transaction:
     """A checked transaction. What needs no reading is done at once, on the caller's thread."""
 
     def __init__(self, writes: Sequence[Write]) -> None:
-        """Raises what `limits.check` raises."""
+        """Raises what `limits.check` and `limits.check_size` raise."""
         limits.check(writes)
         self._writes = writes
         self._puts = {w.key: to_row(w.key, w.put) for w in writes if w.put is not None}
-        limits.check_total([row.size for row in self._puts.values()])
 
     def judge(self, connection: sqlite3.Connection) -> list[Change]:
         """What to write, from what is stored now. Raises StaleRead, ItemTooLarge, TypeError."""
@@ -66,6 +65,7 @@ class Transaction:
             if write.set or write.add:
                 rows[write.key] = to_row(write.key, _updated(write, before))
         rows |= {write.key: None for write in self._writes if write.delete}
+        # What the table counts for a deletion is not documented: what is there counts.
         for key, row in rows.items():
             sizes[key] = max(sizes[key], row.size if row else 0)
         limits.check_total(list(sizes.values()))

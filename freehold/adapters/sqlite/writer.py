@@ -22,11 +22,11 @@ Stream = Callable[[Sequence[Key]], None]
 
 
 class _Submission:
-    """A transaction and the caller's wait for its outcome."""
+    """A transaction and the wait for its outcome: unknown, until something else is certain."""
 
     def __init__(self, transaction: Transaction) -> None:
         self.transaction = transaction
-        self.error: BaseException | None = None
+        self.error: Exception | None = AmbiguousWrite("the store failed while it wrote")
         self._is_over = threading.Lock()
         self._is_over.acquire()
 
@@ -104,6 +104,8 @@ class Writer:
         try:
             with self._connections.writing() as connection:
                 changes = _commit(connection, group)
+        except Exception:  # noqa: BLE001 - the callers learn it; who comes next must not wait for ever
+            _log.exception("writer_failed")
         finally:
             if changes and self._stream is not None:
                 try:
@@ -130,7 +132,7 @@ def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> lis
     does not fit on the disk must not fail its neighbours.
     """
     try:
-        changes = _perform(connection, group)
+        changes, taken = _perform(connection, group)
     except Exception as error:  # noqa: BLE001 - handed to the thread that waits for the outcome
         _roll_back(connection)
         if len(group) > 1:
@@ -143,17 +145,20 @@ def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> lis
         # The log may hold the commit although its sync failed: a crash now could bring it to life.
         _log.error("commit_failed", extra={"code": error.sqlite_errorname})
         _roll_back(connection)
-        for submission in group:
-            submission.error = AmbiguousWrite("the store failed while it committed")
         return []
+    for submission in taken:
+        submission.error = None
     return changes
 
 
-def _perform(connection: sqlite3.Connection, group: Sequence[_Submission]) -> list[Change]:
+def _perform(
+    connection: sqlite3.Connection, group: Sequence[_Submission]
+) -> tuple[list[Change], list[_Submission]]:
+    """What was written, and for whom. A refused submission has its error already."""
     connection.execute("BEGIN IMMEDIATE")
     done: list[Change] = []
+    taken: list[_Submission] = []
     for submission in group:
-        submission.error = None
         try:
             changes = submission.transaction.judge(connection)
         except sqlite3.Error:
@@ -163,7 +168,8 @@ def _perform(connection: sqlite3.Connection, group: Sequence[_Submission]) -> li
             continue
         apply(connection, changes)
         done += changes
-    return done
+        taken.append(submission)
+    return done, taken
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
