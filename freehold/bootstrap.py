@@ -64,8 +64,8 @@ def _model(settings: Settings) -> Model:
 
 
 def close(app: App) -> None:
-    """Stops the sandboxes, then flushes the store. Nothing of `app` can be used afterwards."""
-    for part in (app.sandboxes, app.records):
+    """Stops the sandboxes, drops connections, flushes the store. `app` is of no use afterwards."""
+    for part in (app.sandboxes, app.model, app.records):
         end = getattr(part, "close", None)
         if end is not None:
             end()

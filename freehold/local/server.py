@@ -8,16 +8,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import uvicorn
 
 from freehold import bootstrap
+from freehold.adapters.claude import ClaudeModel
 from freehold.adapters.sqlite import StoreUnusable
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.engine import recovery
+from freehold.errors import ModelError
 from freehold.local.alarms import Alarms
 from freehold.local.data_dir import DataDirLock, DataDirUnusable
 from freehold.local.logs import log_to_stderr
@@ -26,6 +28,7 @@ from freehold.local.runs import LocalRuns
 from freehold.local.start_lines import start_lines
 from freehold.local.web import Web
 from freehold.local.workers import Workers
+from freehold.ports import Model
 from freehold.services import keys
 from freehold.settings import Settings
 from functions.reaper.handler import make_handler as make_reaper
@@ -80,6 +83,7 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     alarms = Alarms(Workers("sweeper").run)
     stack.callback(alarms.close)
     alarms.every(_SWEEP_SECONDS, partial(_sweep, reaper))
+    Workers("warm-up").run(partial(_warm_up, app.model))
     web = Web(app, Readiness(app, probe))
     stack.callback(web.close)
     lines = start_lines(settings, probe, secret, _url(listener))
@@ -128,6 +132,13 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self._web.hub.close()
+
+
+def _warm_up(model: Model) -> None:
+    """Importing the Claude API's client takes seconds, which the first turn need not wait for."""
+    if isinstance(model, ClaudeModel):
+        with suppress(ModelError):  # without a key: each turn says so
+            model.warm_up()
 
 
 def _sweep(reaper: Callable[[Any, Any], None]) -> None:

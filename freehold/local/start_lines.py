@@ -35,12 +35,12 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
 def _model(settings: Settings) -> str:
     if settings.model == "scripted":
         return "scripted: a script that ships with Freehold answers, not Claude"
-    if settings.anthropic_api_key is None:
+    if settings.anthropic_api_key is None and settings.anthropic_base_url is None:
         return "anthropic, but ANTHROPIC_API_KEY is not set: every turn will fail"
     return f"anthropic at {settings.anthropic_base_url or 'the Claude API'}"
 
 
 def _sandbox(probe: Probe) -> str:
     if probe.rung is None:
-        return "none is usable, so tools are refused; `freehold doctor` says what helps"
+        return f"none is usable, so tools are refused. {probe.advice}"
     return f"{probe.rung}, without network"

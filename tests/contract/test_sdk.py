@@ -395,12 +395,13 @@ def test_sessions_events_stream(streaming):
 
 def test_a_stream_with_previews(streaming):
     session = new_session(streaming)
-    rounds = [{"think": "Hm."}, {"say": "One two three four five six seven eight."}]
+    reply = {"think": "Hm.", "say": "One two three four five six seven eight."}
     with streaming.beta.sessions.events.stream(
         session.id, event_deltas=["agent.message", "agent.thinking"]
     ) as stream:
-        streaming.beta.sessions.events.send(session.id, events=[script(*rounds)])
+        streaming.beta.sessions.events.send(session.id, events=[script(reply)])
         events = follow(stream)
+    assert "agent.thinking" in types_of(events)
     final = [e for e in events if e.type == "agent.message"][-1]
     starts = [e for e in events if e.type == "event_start" and e.event.id == final.id]
     deltas = [e for e in events if e.type == "event_delta" and e.event_id == final.id]

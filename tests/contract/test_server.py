@@ -12,14 +12,17 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from freehold.adapters.subprocess_sandbox import Probe
 from freehold.local.proxy_event import proxy_event
-from tests.servers import HEADERS, server_process, wait_for
+from freehold.local.readiness import Readiness
+from tests.servers import HEADERS, server_in_process, server_process, wait_for
 from tests.streams import open_stream
 
 
@@ -47,7 +50,7 @@ def serve(data_dir, *options, **environment):
 
 
 def slow(seconds):
-    return "script: " + json.dumps([{"delay_ms": seconds * 1000}, {"say": "at last"}])
+    return "script: " + json.dumps([{"delay_ms": seconds * 1000, "say": "at last"}])
 
 
 # ---------------------------------------------------------------- the start
@@ -133,12 +136,26 @@ def test_health_readiness_and_version(server):
 
 
 def test_not_ready_says_which_part(tmp_path):
-    with server_process(tmp_path, model="anthropic", sandbox="none") as unready:
-        answer = unready.request("GET", "/readyz")
-        assert answer.status_code == 503
-        assert answer.json()["store"] == "ok"
-        assert "ANTHROPIC_API_KEY" in answer.json()["model"]
-        assert unready.request("GET", "/healthz").status_code == 200
+    with server_in_process(tmp_path, settings={"model": "anthropic"}) as unready:
+        parts = Readiness(unready.app, Probe(None)).look().parts
+        assert parts["store"] == "ok"
+        assert "doctor" in parts["sandbox"]
+        assert "ANTHROPIC_API_KEY" in parts["model"]
+        broken = replace(unready.app, records=None)
+        assert Readiness(broken, Probe("bubblewrap")).look().parts["store"] != "ok"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": "scripted"},
+        {"model": "anthropic", "anthropic_api_key": "sk"},
+        {"model": "anthropic", "anthropic_base_url": "http://127.0.0.1:9"},
+    ],
+)
+def test_ready_with_any_model_that_can_be_asked(tmp_path, settings):
+    with server_in_process(tmp_path, settings=settings) as ready:
+        assert Readiness(ready.app, Probe("bubblewrap")).look().is_ready
 
 
 # ---------------------------------------------------------------- requests
@@ -266,6 +283,8 @@ def test_after_kill_9_work_goes_on_at_once(tmp_path):
     with server_process(tmp_path, sandbox="none", environment=key) as second:
         wait_for(lambda: second.request("GET", "/healthz").status_code == 200)
         wait_for(lambda: len(second.events(session)) > known, seconds=5)
+        second.post(f"/v1/sessions/{session}/events", {"events": [{"type": "user.interrupt"}]})
+        assert second.until_idle(session)[-1]["stop_reason"] == {"type": "end_turn"}
 
 
 def test_many_requests_at_once(server):
