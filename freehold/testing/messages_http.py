@@ -16,6 +16,7 @@ from freehold.testing.messages_rules import Refused
 from freehold.testing.messages_stream import error_body, frame
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from freehold.testing.messages_faults import Fault, StreamFault
@@ -29,8 +30,12 @@ class HttpServer(ThreadingHTTPServer):
 
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], double: MessagesServer) -> None:
+    def __init__(
+        self, address: tuple[str, int], double: MessagesServer, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__(address, _Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.double = double
         self._connections: set[socket.socket] = set()
         self._stopping = Event()
@@ -43,10 +48,13 @@ class HttpServer(ThreadingHTTPServer):
         """Returns when every thread has ended."""
         self._stopping.set()
         self.shutdown()
+        self.drop_connections()
+        self.server_close()
+
+    def drop_connections(self) -> None:
         with self._lock:
             for connection in self._connections:
                 _end(connection)
-        self.server_close()
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:
@@ -60,7 +68,7 @@ class HttpServer(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that leaves is no error of this server."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # the stub is narrower than the call
 
 
@@ -95,17 +103,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve(b"")
 
+    def do_CONNECT(self) -> None:
+        """What a client asks of a proxy. This is none: it refuses, and the request is on record."""
+        self._serve(b"")
+
     def do_POST(self) -> None:
         self._serve(self.rfile.read(int(self.headers.get("content-length", 0))))
 
     def _serve(self, body: bytes) -> None:
         path = self.path.partition("?")[0]
-        recorded = self.server.double.record(path, dict(self.headers.items()), body)
+        headers = dict(self.headers.items())
+        recorded = self.server.double.record(path, headers, body, self.client_address)
         try:
             self._route(path, body, recorded)
         except Refused as refused:
             self._refuse(refused, recorded)
-        except ConnectionError:
+        except OSError:
             recorded.left.set()
             self.close_connection = True
         finally:

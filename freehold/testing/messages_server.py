@@ -36,6 +36,7 @@ from freehold.testing.scripted_model import output_tokens
 from freehold.testing.scripted_reply import Brain
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from freehold.testing.messages_faults import Fault
@@ -48,13 +49,15 @@ _LARGEST_BODY = 32 * 1024 * 1024
 class Recorded:
     """One request as it arrived. The key is left out of `headers`, whose names are in lower case.
 
-    `status` is set once it is answered; `ended` when nothing more is sent, `left` when the client
-    was gone before that.
+    `client` is the address of the connection's other end: equal, the same connection. `status` is
+    set once it is answered; `ended` when nothing more is sent, `left` when the client was gone
+    before that.
     """
 
     path: str
     headers: Mapping[str, str]
     body: bytes
+    client: object
     status: int | None = None
     ended: Event = field(default_factory=Event)
     left: Event = field(default_factory=Event)
@@ -73,7 +76,7 @@ class Recorded:
 class MessagesServer:
     """The double. Listens from the start of the `with` block until its end.
 
-    `clock` answers the prompt cache's seconds.
+    `clock` answers the prompt cache's seconds. With `tls` it speaks HTTPS.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class MessagesServer:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.api_key = api_key
         self.requests: list[Recorded] = []
@@ -93,7 +97,8 @@ class MessagesServer:
         self._thinking: dict[str, tuple[JsonObject, ...]] = {}
         self._ids = count(1)
         self._lock = Lock()
-        self._http = HttpServer((host, port), self)
+        self._scheme = "https" if tls else "http"
+        self._http = HttpServer((host, port), self, tls)
         self._thread = Thread(target=self._http.serve, name="messages-server")
 
     def __enter__(self) -> Self:
@@ -107,23 +112,29 @@ class MessagesServer:
     @property
     def url(self) -> str:
         host, port = self._http.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"{self._scheme}://{host!s}:{port}"
 
     def fail_next(self, *faults: Fault) -> None:
         """The next requests with a good key meet these faults, one each."""
         with self._lock:
             self._faults.extend(faults)
 
+    def drop_connections(self) -> None:
+        """Ends every open connection, in use or idle."""
+        self._http.drop_connections()
+
     # ------------------------------------------------------------ what the HTTP side asks
     def next_id(self, prefix: str) -> str:
         with self._lock:
             return f"{prefix}_{next(self._ids):024d}"
 
-    def record(self, path: str, headers: Mapping[str, str], body: bytes) -> Recorded:
+    def record(
+        self, path: str, headers: Mapping[str, str], body: bytes, client: object
+    ) -> Recorded:
         """Remembers a request, without its key."""
         lower = {name.lower(): value for name, value in headers.items()}
         kept = {k: v for k, v in lower.items() if k not in {"x-api-key", "authorization"}}
-        recorded = Recorded(path, kept, body)
+        recorded = Recorded(path, kept, body, client)
         with self._lock:
             self.requests.append(recorded)
         return recorded

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from freehold.adapters.claude.parameters import Call
+
 _DEFAULT_URL = "https://api.anthropic.com"
 _LIMITS = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
 _MOST_IDLE = 32
@@ -78,10 +80,20 @@ class Connection:
             http_client=self._http,
         )
 
-    def stream(self, parameters: Mapping[str, Any]) -> anthropic.Stream[Any]:
-        """Sends a request; returns when the status is there."""
-        opened: anthropic.Stream[Any] = self._client.messages.create(**parameters, stream=True)
-        return opened
+    def stream(self, call: Call) -> anthropic.Stream[Any]:
+        """Sends a request; returns when the status is there.
+
+        The events come as JSON: the package's models of them lose what they do not know, and a
+        block is replayed as it came.
+        """
+        return self._client.post(
+            "/v1/messages",
+            cast_to=object,
+            body={**call.body, "stream": True},
+            options={"headers": call.headers},
+            stream=True,
+            stream_cls=anthropic.Stream[Any],
+        )
 
     def shut_down(self) -> None:
         """Ends a read or write that another thread is blocked in, and later ones. Any thread."""

@@ -6,7 +6,7 @@ import ssl
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from freehold.adapters.claude.parameters import parameters_of
+from freehold.adapters.claude.parameters import call_of
 from freehold.adapters.claude.reply import ReplyBuilder
 from freehold.errors import ModelError, ModelStopped
 
@@ -113,9 +113,9 @@ class OpenClaudeReply:
         yield done
 
     def _read(self, connection: Connection, builder: ReplyBuilder) -> Iterator[Chunk]:
-        with connection.stream(parameters_of(self._request)) as events:
+        with connection.stream(call_of(self._request)) as events:
             for event in events:
-                yield from builder.read(event.to_dict(mode="json"))
+                yield from builder.read(event)
 
     def _explain(self, error: Exception, connections: Connections) -> Exception | None:
         """After `close` any error is its consequence. None for what is no failed request."""

@@ -1,10 +1,13 @@
-"""A `ModelRequest` as the parameters of a Messages API request, and what a model takes."""
+"""A `ModelRequest` as a call of the Messages API, and what a model takes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from freehold.ports import ModelRequest
 
 _FAMILIES = ("claude-opus-", "claude-sonnet-", "claude-haiku-", "claude-fable-", "claude-mythos-")
@@ -24,27 +27,35 @@ def most_output_tokens(model: str) -> int:
     return 128_000
 
 
-def parameters_of(request: ModelRequest) -> dict[str, Any]:
-    """Keyword arguments of `messages.create`.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The body of a request and the headers that it needs beside the usual ones."""
+
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+def call_of(request: ModelRequest) -> Call:
+    """The call for this request.
 
     Models that think adaptively are asked to. Some do without being asked, all accept it; a model
     that does not know the field refuses the request, so an unknown one is not asked.
     """
     model = request.model
-    given: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": model,
         "max_tokens": request.max_tokens or most_output_tokens(model),
         "messages": request.messages,
     }
     if request.system:
-        given["system"] = request.system
+        body["system"] = request.system
     if request.tools:
-        given["tools"] = request.tools
+        body["tools"] = request.tools
     if model.startswith(_FAMILIES) and not model.startswith(_WITHOUT_ADAPTIVE):
-        given["thinking"] = {"type": "adaptive"}
+        body["thinking"] = {"type": "adaptive"}
     if request.effort:
-        given["output_config"] = {"effort": request.effort}
+        body["output_config"] = {"effort": request.effort}
     if request.speed == "fast":
-        given["speed"] = "fast"
-        given["extra_headers"] = {"anthropic-beta": _FAST_MODE_BETA}
-    return given
+        body["speed"] = "fast"
+        return Call(body, {"anthropic-beta": _FAST_MODE_BETA})
+    return Call(body, {})

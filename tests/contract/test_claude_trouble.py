@@ -1,0 +1,157 @@
+"""Claude's adapter when something goes wrong: kinds, readable lines, proxies, certificates."""
+
+from __future__ import annotations
+
+import pytest
+
+from freehold.ports import ModelRequest, ReplyDone
+from freehold.testing.messages_faults import Cut, Fail, Garble, Refuse
+from freehold.testing.messages_server import MessagesServer
+from freehold.testing.model_contract import read, request_for
+from tests.contract.claude_endpoint import KEY, failure_of, model_at
+
+
+@pytest.fixture(scope="module")
+def api():
+    with MessagesServer(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def claude(api):
+    with model_at(api.url) as model:
+        yield model
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "retryable", "words"),
+    [
+        (Refuse(529, "overloaded_error"), "model_overloaded", True, "overloaded"),
+        (Refuse(429, "rate_limit_error"), "model_rate_limited", True, "rate"),
+        (Refuse(500), "model_request_failed", True, "failed"),
+        (Refuse(502, "", "<html>"), "model_request_failed", True, "failed"),
+        (Refuse(504, "timeout_error"), "model_request_failed", True, "failed"),
+        (Refuse(409, "conflict_error"), "model_request_failed", True, "failed"),
+        (Refuse(402, "billing_error"), "billing", False, "account"),
+        (
+            Refuse(400, "invalid_request_error", "Your credit balance is too low to access it."),
+            "billing",
+            False,
+            "credit balance",
+        ),
+        (
+            Refuse(400, "invalid_request_error", "Too\nbad."),
+            "model_request_failed",
+            False,
+            "Too bad.",
+        ),
+        (Refuse(413, "request_too_large", "Too big"), "model_request_failed", False, "Too big"),
+        (Refuse(403, "permission_error"), "model_request_failed", False, "ANTHROPIC_API_KEY"),
+        (
+            Refuse(400, "invalid_request_error", f"Hm {KEY} hm"),
+            "model_request_failed",
+            False,
+            "***",
+        ),
+        (
+            Refuse(500, headers={"x-should-retry": "false"}),
+            "model_request_failed",
+            False,
+            "failed",
+        ),
+        (Fail(2), "model_overloaded", True, "overloaded"),
+        (Fail(1, "api_error", "Internal"), "model_request_failed", True, "Internal"),
+        (Cut(0), "model_request_failed", True, "broke off"),
+        (Cut(4), "model_request_failed", True, "broke off"),
+        (Garble(), "model_request_failed", False, "ANTHROPIC_BASE_URL"),
+        (
+            Garble(b"event: x\ndata: {\n\n", "text/event-stream"),
+            "model_request_failed",
+            True,
+            "no mess",
+        ),
+    ],
+    ids=str,
+)
+def test_trouble_has_a_kind_and_a_line(api, claude, fault, kind, retryable, words):
+    api.fail_next(fault)
+    error = failure_of(claude)
+    assert (error.kind, error.retryable) == (kind, retryable)
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "12"}, 12),
+        ({"retry-after-ms": "2500"}, 2.5),
+        ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(api, claude, headers, seconds):
+    api.fail_next(Refuse(429, "rate_limit_error", headers=headers))
+    assert failure_of(claude).retry_after == seconds
+
+
+def test_a_refused_key_names_its_variable(api):
+    with model_at(api.url, "sk-wrong-key") as model:
+        error = failure_of(model)
+    assert (error.kind, error.retryable) == ("model_request_failed", False)
+    assert "ANTHROPIC_API_KEY" in error.message
+    assert "sk-wrong-key" not in error.message
+
+
+def test_without_a_key_nothing_is_sent(api):
+    before = len(api.requests)
+    with model_at(api.url, None) as model:
+        assert "ANTHROPIC_API_KEY is not set" in failure_of(model).message
+    assert len(api.requests) == before
+
+
+def test_an_unknown_model_is_named(claude):
+    request = ModelRequest("claudette-3", (), (), request_for({"say": "hello"}).messages)
+    error = failure_of(claude, request)
+    assert error.message == "127.0.0.1 knows no model 'claudette-3'."
+    assert not error.retryable
+
+
+def test_a_url_without_a_messages_api_names_its_variable(api):
+    with model_at(f"{api.url}/elsewhere") as model:
+        error = failure_of(model)
+    assert "ANTHROPIC_BASE_URL" in error.message
+    assert not error.retryable
+
+
+def test_an_endpoint_that_is_not_there_is_named_without_its_password():
+    with model_at("http://user:hush@127.0.0.1:9") as model:
+        error = failure_of(model)
+    assert error.message.startswith("127.0.0.1 cannot be reached: ")
+    assert "hush" not in error.message
+    assert error.retryable
+
+
+def test_certificates_that_cannot_be_loaded_name_their_variable(monkeypatch, api):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    with model_at(api.url) as model:
+        error = failure_of(model)
+    assert "SSL_CERT_FILE" in error.message
+    assert not error.retryable
+
+
+# ---------------------------------------------------------------- proxies
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_an_endpoint_on_this_machine_is_reached_without_a_proxy(monkeypatch, api, variable):
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with model_at(api.url) as model:
+        assert isinstance(read(model, request_for({"say": "hello"}))[-1], ReplyDone)
+
+
+def test_an_endpoint_elsewhere_is_reached_through_the_proxy(monkeypatch):
+    with MessagesServer(api_key=KEY) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with model_at("https://models.example") as model:
+            error = failure_of(model)
+        assert [request.path for request in proxy.requests] == ["models.example:443"]
+    assert "HTTPS_PROXY" in error.message
