@@ -12,6 +12,7 @@ import json
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from freehold.engine.commit import Transaction, perform
 from freehold.event_log import EventLog
 from freehold.ids import new_id, now, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import App, Run, Usage
+from freehold.ports import App, Run, Usage, Write
 from freehold.settings import Settings
 
 THREADS = 64
@@ -45,7 +46,7 @@ class _Counted:
         self._lock = threading.Lock()
         self.get, self.query, self.due = records.get, records.query, records.due
 
-    def write(self, writes):
+    def write(self, writes: Sequence[Write]) -> None:
         with self._lock:
             self.attempts += 1
         if self._free:
@@ -134,9 +135,11 @@ def _work(app: App, key: SessionKey, head: Head, turns: int, claims: list[float]
         _commit(app, key, head, finish)
 
 
-def _commit(app: App, key: SessionKey, head: Head, plan) -> None:  # type: ignore[no-untyped-def]
-    landed = lambda *_: None  # noqa: E731 - never asked: SQLite's answers are not lost
-    perform(app, Transaction(key, head.thread_id, actor="bench", plan=plan, landed=landed))
+def _commit(app: App, key: SessionKey, head: Head, plan: Callable[[Draft], object]) -> None:
+    transaction = Transaction(
+        key, head.thread_id, actor="bench", plan=plan, landed=lambda _snapshot, _entry: None
+    )
+    perform(app, transaction)
 
 
 def main() -> None:
@@ -151,9 +154,8 @@ def main() -> None:
     if given.json:
         print(json.dumps({name: vars(figures) for name, figures in found.items()}))
         return
-    print(
-        f"{machine()}, {now():%Y-%m-%d}, {THREADS} threads of one session, n = {THREADS * given.turns}"
-    )
+    n = THREADS * given.turns
+    print(f"{machine()}, {now():%Y-%m-%d}, {THREADS} threads of one session, n = {n}")
     for name, figures in found.items():
         shown = ", ".join(f"{label} {value}" for label, value in vars(figures).items())
         print(f"{name:<28} {shown}")
