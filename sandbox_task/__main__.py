@@ -4,7 +4,7 @@ Says `{"boot_id": ...}` on standard output once it listens, and ends when standa
 started it is gone then.
 """
 
-# ruff: noqa: PTH102, PTH123 - pathlib is slow to import
+# ruff: noqa: PTH102, PTH119, PTH120, PTH123 - pathlib is slow to import
 
 from __future__ import annotations
 

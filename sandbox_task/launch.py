@@ -222,7 +222,7 @@ def _arguments(settings: Settings) -> list[str]:
         str(settings.tools_uid),
     ]
     arguments += ["--hostname", "sandbox", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--bind", f"{settings.scratch}/tmp", places.temporary]
+    arguments += ["--bind", f"{settings.scratch}/tmp", places.temporary]  # noqa: S108 - the sandbox's own
     arguments += ["--bind", f"{settings.scratch}/shm", f"/{_SHARED_MEMORY}"]
     for path in _SYSTEM:
         if os.path.islink(path):

@@ -1,0 +1,254 @@
+"""`Sandboxes` on this machine: one supervisor process per session, started when first needed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Literal
+
+from freehold import toolset
+from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
+from freehold.adapters.subprocess_sandbox.ladder import find_rung
+from freehold.adapters.subprocess_sandbox.results import parse_result
+from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Finding, Probe, Rung, Start
+from freehold.adapters.subprocess_sandbox.running import RunningSandbox
+from freehold.errors import SandboxLost, ToolError
+from freehold.toolset import WAIT_SECONDS, JsonObject, ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from freehold.ports import SandboxRef, Secrets
+
+_OK, _CONFLICT = 200, 409
+_IDLE_SECONDS = 30 * 60.0
+_PROBED = "probe"
+
+
+def default_limits() -> JsonObject:
+    """Of one session: at most half of this machine's memory."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "memory_bytes": min(4 << 30, physical // 2),
+        "processes": 512,
+        "disk_bytes": 10 << 30,
+        "files": 1_000_000,
+        "temporary_bytes": min(1 << 30, physical // 8),
+        "free_disk_bytes": 1 << 30,
+    }
+
+
+class _Place:
+    """The sandbox of one session, or the absence of one."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.running: RunningSandbox | None = None
+        self.is_removed = False
+
+
+class SubprocessSandboxes:
+    """Sandboxes that die with this process. Files stay in `data_dir`.
+
+    `rung` is the isolation to use: `auto` is the first that works, `none` isolates nothing and is
+    never chosen by `auto`. `limits` replaces single numbers of `default_limits`. A sandbox that
+    nobody used for `idle_seconds` is stopped, with what it ran in the background.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        secrets: Secrets,
+        rung: Literal["auto", "bubblewrap", "container", "none"] = "auto",
+        *,
+        limits: JsonObject | None = None,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._secrets = secrets
+        self._wanted = rung
+        self._limits = {**default_limits(), **(limits or {})}
+        self._idle_seconds = idle_seconds
+        self._directories = SessionDirectories(data_dir)
+        # A sandbox dies with the thread that started it, so that must be one that stays.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-spawner")
+        self._places: dict[str, _Place] = {}
+        self._lock = Lock()
+        self._probing = Lock()
+        self._probe: Probe | None = None
+        self._rung: Rung | None = None
+        self._closed = Event()
+        self._reaper: Thread | None = None
+
+    # ------------------------------------------------------------ which rung
+    def usable(self) -> Probe:
+        """The rung in use. The first call starts a real sandbox to find out; the answer is kept."""
+        with self._probing:
+            if self._probe is None:
+                self._directories.sweep()
+                self._rung, self._probe = find_rung(self._wanted, self._try)
+            return self._probe
+
+    def _try(self, rung: Rung) -> Finding:
+        """Runs a command under a rung, in a session of its own."""
+        with tempfile.TemporaryDirectory(prefix="freehold-probe-") as scratch:
+            directories = SessionDirectories(Path(scratch))
+            try:
+                running = self._start(rung, directories, _PROBED)
+            except CannotStart as failed:
+                return Finding(rung.name, failed.reason, failed.remedy)
+            try:
+                call = ToolCall(_PROBED, _PROBED, "bash", {"command": "echo works"})
+                result = _outcome(*running.post("/execute", _request(call)))
+            except ToolError as failed:
+                return Finding(rung.name, str(failed))
+            finally:
+                running.stop()
+                directories.end_boot(running.directories)
+                directories.remove(_PROBED)
+        if result != ToolResult.text("works"):
+            said = result.content[0].get("text") if result and result.content else None
+            explained = rung.explain(f"the tools do not start: {said}")
+            return Finding(rung.name, explained.reason, explained.remedy)
+        return Finding(rung.name)
+
+    def _start(
+        self, rung: Rung, directories: SessionDirectories, session_id: str
+    ) -> RunningSandbox:
+        """Raises CannotStart."""
+        try:
+            prepared = directories.prepare(session_id, rung.owner)
+        except OSError as error:
+            raise CannotStart(f"its directories cannot be made: {error.strerror}") from error
+        start = Start(session_id, self._secrets.public_key(), prepared, self._limits)
+        try:
+            launched = self._spawner.submit(rung.launch, start).result()
+            return RunningSandbox(launched, self._secrets, start, rung)
+        except CannotStart:
+            directories.end_boot(prepared)
+            raise
+
+    # ------------------------------------------------------------ the port
+    def prewarm(self, sandbox: SandboxRef) -> None:
+        """See `Sandboxes`."""
+
+        def start() -> None:
+            with suppress(ToolError):  # the first call says what is wrong
+                self.boot(sandbox)
+
+        Thread(target=start, daemon=True, name="sandbox-prewarm").start()
+
+    def boot(self, sandbox: SandboxRef) -> str:
+        """See `Sandboxes`."""
+        place = self._place(sandbox)
+        with place.lock:
+            if place.is_removed or self._closed.is_set():
+                raise SandboxLost("The sandbox was removed.")
+            if place.running is not None and not place.running.is_alive:
+                self._end(place)
+            if place.running is None:
+                place.running = self._start_session(sandbox.session_id)
+            place.running.touch()
+            return place.running.boot_id
+
+    def execute(self, sandbox: SandboxRef, boot_id: str, call: ToolCall) -> ToolResult | None:
+        """See `Sandboxes`. A call whose input is not its tool's never reaches the sandbox."""
+        running = self._running(sandbox, boot_id)
+        refused = toolset.refusal(call)
+        if refused is not None:
+            return ToolResult.text(refused, is_error=True)
+        return _outcome(*running.post("/execute", _request(call)))
+
+    def cancel(self, sandbox: SandboxRef, boot_id: str, calls: Sequence[ToolCall]) -> None:
+        """See `Sandboxes`."""
+        with suppress(SandboxLost):
+            running = self._running(sandbox, boot_id)
+            running.post("/cancel", {"calls": [_named(call) for call in calls]})
+
+    def remove(self, sandbox: SandboxRef) -> None:
+        """See `Sandboxes`."""
+        place = self._place(sandbox)
+        with place.lock:
+            place.is_removed = True
+            self._end(place)
+            self._directories.remove(sandbox.session_id)
+
+    def close(self) -> None:
+        """Stops every sandbox. Nothing can be started afterwards."""
+        self._closed.set()
+        with self._lock:
+            places = list(self._places.values())
+        for place in places:
+            with place.lock:
+                self._end(place)
+        self._spawner.shutdown()
+        if self._reaper is not None:
+            self._reaper.join()
+
+    # ------------------------------------------------------------ places
+    def _place(self, sandbox: SandboxRef) -> _Place:
+        with self._lock:
+            return self._places.setdefault(sandbox.session_id, _Place())
+
+    def _running(self, sandbox: SandboxRef, boot_id: str) -> RunningSandbox:
+        running = self._place(sandbox).running
+        if running is None or running.boot_id != boot_id or not running.is_alive:
+            raise SandboxLost("The sandbox is gone.")
+        return running
+
+    def _start_session(self, session_id: str) -> RunningSandbox:
+        probe = self.usable()
+        if self._rung is None:
+            raise SandboxLost(
+                "This server has no usable sandbox, so tools cannot run."
+                f" {probe.advice}. `freehold doctor` says more."
+            )
+        try:
+            running = self._start(self._rung, self._directories, session_id)
+        except (CannotStart, ValueError) as failed:
+            raise SandboxLost(f"The sandbox did not start: {failed}") from failed
+        self._watch_idle()
+        return running
+
+    def _end(self, place: _Place) -> None:
+        if place.running is not None:
+            place.running.stop()
+            self._directories.end_boot(place.running.directories)
+            place.running = None
+
+    def _watch_idle(self) -> None:
+        with self._lock:
+            if self._reaper is None:
+                self._reaper = Thread(target=self._reap, daemon=True, name="sandbox-reaper")
+                self._reaper.start()
+
+    def _reap(self) -> None:
+        """Sandboxes nobody uses hold memory; their files stay."""
+        while not self._closed.wait(self._idle_seconds / 10):
+            with self._lock:
+                places = list(self._places.values())
+            for place in places:
+                with place.lock:
+                    running = place.running
+                    if running is not None and running.idle_seconds > self._idle_seconds:
+                        self._end(place)
+
+
+def _named(call: ToolCall) -> JsonObject:
+    return {"thread_id": call.thread_id, "event_id": call.event_id, "digest": call.digest}
+
+
+def _request(call: ToolCall) -> JsonObject:
+    return {**_named(call), "name": call.name, "input": call.input, "wait": WAIT_SECONDS}
+
+
+def _outcome(status: int, answer: JsonObject) -> ToolResult | None:
+    """What an answer to `/execute` says. Raises SandboxLost, ToolError."""
+    if status == _OK:
+        return None if answer.get("status") == "running" else parse_result(answer)
+    if status == _CONFLICT and answer.get("error") == "digest":
+        raise ToolError("A call of this id was made before, with another input.")
+    raise SandboxLost("The sandbox refused the call.")
