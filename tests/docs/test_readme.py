@@ -59,6 +59,9 @@ def test_the_demo_shows_a_file_though_the_proxy_is_dead():
     assert "scripted model answers" in done.stdout
     assert "session.status_idle" in done.stdout
     assert "Files the agent made" in done.stdout
+    shown = re.findall(r"^ +[\d.]+s  (\S+)", README, re.MULTILINE)
+    assert shown
+    assert not [kind for kind in shown if f"s  {kind}" not in done.stdout]
 
 
 @installed
