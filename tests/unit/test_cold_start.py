@@ -42,7 +42,7 @@ def test_a_model_turn_imports_the_sdk_only_when_the_model_is_asked():
 
 
 def test_the_sandbox_knows_no_cloud_and_no_model():
-    assert not _loaded("import sandbox_task.server")
+    assert not _loaded("import sandbox_task.routes, sandbox_task.tool_host")
 
 
 def test_the_probe_sees_what_is_loaded():
