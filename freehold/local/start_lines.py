@@ -43,4 +43,6 @@ def _model(settings: Settings) -> str:
 def _sandbox(probe: Probe) -> str:
     if probe.rung is None:
         return f"none is usable, so tools are refused. {probe.advice}"
+    if probe.rung == "none":
+        return "none: tools run as this user, with its files and its network, isolated from nothing"
     return f"{probe.rung}, without network"

@@ -23,6 +23,8 @@ from freehold.toolset import JsonObject
 _WINDOW_EVENTS = 512
 _WINDOW_CHARACTERS = 4_000_000
 _PAGE = 100
+_PAGE_CHARACTERS = 1_000_000
+_COMMITS = 16
 _PREVIEWS = 256
 _REMEMBERED = 64
 _LAST = ("session.deleted", "session.status_terminated")
@@ -42,9 +44,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a look at the log found behind the tail's end."""
+    """What a look at the log found behind the tail's end. `more`: look again at once."""
 
     frames: list[Frame]
+    place: str
+    more: bool = False
     deleted: Frame | None = None
 
 
@@ -60,6 +64,8 @@ class Tail:
         self._thread_id = thread_id
         self._frames: deque[Frame] = deque()
         self._size = 0
+        # The next commit has a higher version than 0: the first commit of a feed made its session.
+        self._place = keys.entry(end + 1, 0)
         self.start = end
         self.deleted: Frame | None = None
 
@@ -70,28 +76,24 @@ class Tail:
 
     def fetch(self) -> Fetched:
         """What was appended since. Where nothing was, whether the session is gone."""
-        frames: list[Frame] = []
-        # The end is the end of a commit; the feed's first commit, version 0, is older than any
-        # tail.
-        place, more = keys.entry(self.end + 1, 0), True
-        while more:
-            entries, more = self._app.log.entries(
-                self._key, self._thread_id, after=place, limit=_PAGE
-            )
-            for entry in entries:
-                place = keys.entry(entry.first_seq, entry.version)
-                frames += [_frame(event) for event in entry.sequenced]
-        if frames or self.deleted is not None or not self._is_deleted():
-            return Fetched(frames)
+        entries, more = self._app.log.entries(
+            self._key, self._thread_id, after=self._place, limit=_COMMITS
+        )
+        frames = [_frame(event) for entry in entries for event in entry.sequenced]
+        place = keys.entry(entries[-1].first_seq, entries[-1].version) if entries else self._place
+        if entries or self.deleted is not None or not self._is_deleted():
+            return Fetched(frames, place, more)
         body = {
             "type": "session.deleted",
             "id": new_id("sevt"),
             "processed_at": timestamp(self._app.clock()),
         }
-        return Fetched([], Frame("session.deleted", json.dumps(body), event_id=body["id"]))
+        deleted = Frame("session.deleted", json.dumps(body), event_id=body["id"])
+        return Fetched([], place, deleted=deleted)
 
     def keep(self, fetched: Fetched) -> None:
         """Moves the end; the oldest leave when the window is full."""
+        self._place = fetched.place
         self.deleted = self.deleted or fetched.deleted
         self._frames.extend(fetched.frames)
         self._size += sum(len(frame.data) for frame in fetched.frames)
@@ -100,9 +102,15 @@ class Tail:
             self.start += 1
 
     def read(self, after_seq: int) -> list[Frame]:
-        """A page of the log itself."""
-        events = self._app.log.events_after(self._key, self._thread_id, after_seq, limit=_PAGE)
-        return [_frame(event) for event in events]
+        """A page of the log itself, cut short where events are large."""
+        frames: list[Frame] = []
+        size = 0
+        for event in self._app.log.scan(self._key, self._thread_id, beyond=after_seq):
+            frames.append(_frame(event))
+            size += len(frames[-1].data)
+            if len(frames) >= _PAGE or size > _PAGE_CHARACTERS:
+                break
+        return frames
 
     def after(self, seq: int) -> list[Frame] | None:
         """At most a page of what is known after `seq`; None when `seq` lies before the window."""

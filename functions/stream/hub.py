@@ -151,6 +151,7 @@ class _Topic:
         self.error = future.exception()
         if self.error is None:
             self.tail.keep(future.result())
+            self._is_stale = self._is_stale or future.result().more
         # Previews were made before the event they announce was written: they are here by now.
         self._hand_out()
         self.wake()
@@ -186,6 +187,8 @@ class Following:
             if found is None:
                 loop = asyncio.get_running_loop()
                 found = await loop.run_in_executor(self._hub.readers, self.follower.read)
+                if not found:
+                    continue
             if found or self.follower.is_over:
                 return found
             if self._topic.error is not None:

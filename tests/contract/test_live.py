@@ -42,9 +42,9 @@ class Log:
         self.events.append(StoredEvent(seq, body))
         return body["id"]
 
-    def events_after(self, key, thread_id, after_seq, limit):
+    def scan(self, key, thread_id, *, beyond):
         self.reads += 1
-        return [] if self.erased else self.events[after_seq : after_seq + limit]
+        yield from [] if self.erased else self.events[beyond:]
 
     def entries(self, key, thread_id, *, after, limit):
         """One event a commit, each after a commit without any; commit 0 has none either."""
@@ -75,7 +75,11 @@ def follow(tail, cursor=0, last=None, wanted=()):
 
 
 def refresh(tail):
-    tail.keep(tail.fetch())
+    more = True
+    while more:
+        fetched = tail.fetch()
+        tail.keep(fetched)
+        more = fetched.more
 
 
 def start(event_id, kind="agent.message"):
@@ -144,6 +148,15 @@ def test_the_window_is_bounded_in_characters_too(log):
         refresh(tail)
     assert tail.end == 12
     assert tail.end - tail.start <= 4
+
+
+def test_a_page_of_large_events_is_cut_short(log):
+    for _ in range(20):
+        log.append("a", text="x" * 400_000)
+    tail = tail_of(log, end=20)
+    follower = follow(tail, cursor=0)
+    assert follower.take() is None
+    assert [frame.seq for frame in follower.read()] == [1, 2, 3]
 
 
 def test_frames_are_one_line_of_ascii(log):
