@@ -7,6 +7,7 @@ the hash covers the bytes as stored, pointers included.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -94,7 +95,7 @@ class EventLog:
         before = draft.snapshot.heads.get(thread_id)
         version, first_seq = entry.head.version - 1, entry.head.next_seq - len(entry.events)
         previous = before.chain if before else chain.genesis(key.session_id, thread_id)
-        events, private = self._bodies(key, draft.commit_id, entry)
+        events, private = self._bodies(key, entry)
         header: dict[str, Value] = {
             "v": VERSION,
             "version": version,
@@ -219,26 +220,24 @@ class EventLog:
         return None
 
     # ------------------------------------------------------------ bytes
-    def _bodies(self, key: SessionKey, commit_id: str, entry: DraftEntry) -> tuple[bytes, bytes]:
+    def _bodies(self, key: SessionKey, entry: DraftEntry) -> tuple[bytes, bytes]:
         """Events and private half as stored; the largest bodies move to blobs until the item
         fits.
         """
-        bodies = [_dump(event) for event in entry.events]
-        private = _dump(entry.private)
-        size = sum(map(len, bodies)) + len(private)
-        if size > MAX_ITEM and len(private) > MAX_ITEM // 4:
-            name = f"{key.partition}/{entry.thread_id}/{commit_id}/private"
-            self._blobs.put(name, private)
-            size -= len(private)
-            private = _dump({_POINTER: name})
+        bodies = [*map(_dump, entry.events), _dump(entry.private)]
+        size = sum(map(len, bodies))
         for n in sorted(range(len(bodies)), key=lambda n: -len(bodies[n])):
             if size <= MAX_ITEM:
                 break
-            name = f"{key.partition}/{entry.thread_id}/{commit_id}/{n}"
-            self._blobs.put(name, bodies[n])
             size -= len(bodies[n])
-            bodies[n] = _dump({_POINTER: name})
-        return b"[" + b",".join(bodies) + b"]", private
+            bodies[n] = self._point_to(key, entry.thread_id, bodies[n])
+        return b"[" + b",".join(bodies[:-1]) + b"]", bodies[-1]
+
+    def _point_to(self, key: SessionKey, thread_id: str, body: bytes) -> bytes:
+        """Writes a blob named by its content: another attempt with other bytes is another blob."""
+        name = f"{key.partition}/{thread_id}/{hashlib.sha256(body).hexdigest()}"
+        self._blobs.put(name, body)
+        return _dump({_POINTER: name})
 
     def _entry(self, key: SessionKey, item: Item) -> Entry:
         """An item of any schema version so far as an `Entry`."""

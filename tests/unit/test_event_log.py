@@ -1,0 +1,103 @@
+"""The log as stored: seal, chain, large bodies, and entries that an earlier version wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from freehold.domain import chain
+from freehold.engine import recovery
+from freehold.errors import NotFound
+from freehold.event_log import EventLog
+from freehold.keys import Key, SessionKey
+from freehold.ports import Write
+from freehold.services.sessions import delete_session
+from freehold.testing.script import script
+from tests.unit.sessions import Bench
+
+GOLDEN = Path(__file__).parent / "golden" / "log_v1.json"
+
+
+def test_every_settle_seals_the_head_with_a_keyed_mac(tmp_path):
+    bench = Bench(tmp_path)
+    bench.say("Hello.")
+    seal, last = bench.head.seal, bench.entries[-1]
+    assert seal["hash"] == last.hash == bench.head.chain
+    assert seal["version"] == last.version
+    message = f"{bench.thread_id}/{last.version}/".encode() + last.hash
+    assert seal["mac"] == bench.app.secrets.mac("log-seal", message)
+
+
+def test_the_chain_is_over_the_bytes_as_stored(tmp_path):
+    bench = Bench(tmp_path)
+    bench.say(script({"tool": "bash", "input": {"command": "true"}}, {"say": "Done."}))
+    page = bench.records.query(bench.key.feed(bench.thread_id))
+    previous = chain.genesis(bench.key.session_id, bench.thread_id)
+    names = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
+    for _, item in page.items:
+        header = {name: item[name] for name in names}
+        digest = chain.commit_hash(previous, header, item["events"], item["private"])
+        assert item["prev_hash"] == previous
+        assert item["hash"] == digest
+        previous = digest
+    assert len(page.items) > 4
+
+
+def test_bodies_too_large_for_an_item_go_to_blobs_and_come_back_whole(tmp_path):
+    bench = Bench(tmp_path)
+    large = "x" * 900_000
+    bench.say(f"{script({'say': 'Read.'})} {large}")
+    stored = bench.records.query(bench.key.feed(bench.thread_id))
+    assert all(len(item["events"]) < 300_000 for _, item in stored.items)
+    sent = next(e for e in bench.events if e["type"] == "user.message")
+    assert sent["content"][0]["text"].endswith(large)
+    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+    assert large in json.dumps(bench.model.requests[-1].messages)
+
+
+def test_an_event_cannot_forge_its_way_to_a_blob(tmp_path):
+    bench = Bench(tmp_path)
+    bench.app.blobs.put("wrkspc_other/session/secret", b'{"id": "stolen"}')
+    bench.say(json.dumps({"$blob": "wrkspc_other/session/secret"}))
+    assert "stolen" not in json.dumps(bench.events)
+
+
+def test_a_deleted_sessions_marker_is_nowhere_in_the_store(tmp_path):
+    path = tmp_path / "freehold.db"
+    bench = Bench(tmp_path, path=path)
+    marker = "a-marker-nobody-else-writes"
+    bench.say(f"{marker} {'y' * 400_000}")
+    delete_session(bench.app, bench.caller, bench.key.session_id)
+    with pytest.raises(NotFound):
+        bench.say("Anybody?")
+    assert recovery.sweep(bench.app) == 1
+    assert bench.records.get([bench.key.state()]) == [None]
+    bench.records.close()
+    for file in (p for p in tmp_path.rglob("*") if p.is_file()):
+        assert marker.encode() not in file.read_bytes(), file
+
+
+def test_what_version_1_wrote_is_read(tmp_path):
+    """The golden file is never written again: it is what users have on their disks."""
+    golden = json.loads(GOLDEN.read_text())
+    bench = Bench(tmp_path)
+    key = SessionKey(**golden["session"])
+    for place, item in golden["items"]:
+        bench.records.write([Write(Key(*place), put=_decoded(item))])
+    log = EventLog(bench.records, bench.app.blobs, bench.app.secrets)
+    snapshot = log.read(key)
+    assert snapshot.primary.status == "idle"
+    assert snapshot.session.running == 0
+    events = [e for entry in log.history(key, snapshot.session.primary_id) for e in entry.events]
+    assert [event["type"] for event in events] == golden["types"]
+    assert events[-1]["stop_reason"] == {"type": "end_turn"}
+
+
+def _decoded(value):
+    if isinstance(value, dict):
+        if "hex" in value:
+            return bytes.fromhex(value["hex"])
+        return {name: _decoded(inner) for name, inner in value.items()}
+    return [_decoded(inner) for inner in value] if isinstance(value, list) else value
