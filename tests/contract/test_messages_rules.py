@@ -1,0 +1,273 @@
+"""The rules of the Messages API that the double enforces, and the words it refuses with.
+
+Each rule has a request that breaks it and nothing else.
+"""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from freehold.testing.messages_server import MessagesServer
+from tests.contract.messages_bodies import (
+    HEADERS,
+    POINT,
+    TOOL,
+    assistant,
+    body_of,
+    body_with,
+    error_of,
+    text,
+    tool_result,
+    tool_use,
+    user,
+)
+
+
+@pytest.fixture(scope="module")
+def api():
+    with MessagesServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def http(api):
+    with httpx2.Client(base_url=api.url, headers=HEADERS, trust_env=False) as client:
+        yield client
+
+
+# ---------------------------------------------------------------- rules
+def test_a_request_that_keeps_the_rules_is_answered(http):
+    answer = http.post("/v1/messages", json=body_of())
+    assert answer.status_code == 200
+    assert answer.json()["content"] == [text("You said: and?")]
+
+
+LEFT = "`tool_use` ids were found without `tool_result` blocks immediately after"
+ENDS = "This model does not support assistant message prefill."
+FIVE = [{**text(str(n)), **POINT} for n in range(5)]
+HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+BROKEN = {
+    "no model": (body_of(model=None), "model: Field required"),
+    "no max_tokens": (body_of(max_tokens=None), "max_tokens: Field required"),
+    "no messages": (body_of(messages=None), "messages: Field required"),
+    "empty messages": (body_with([]), "messages: at least one message is required"),
+    "unknown field": (body_of(colour="red"), "colour: Extra inputs are not permitted"),
+    "sampling": (body_of(temperature=0.5), "temperature: Extra inputs are not permitted"),
+    "unknown field of a block": (
+        body_with([user({**text("hi"), "id": "x"})]),
+        "messages.0.content.0.text.id: Extra inputs are not permitted",
+    ),
+    "unknown field of a tool": (
+        body_of(tools=[{**TOOL, "kind": "x"}]),
+        "tools.0.custom.kind: Extra inputs are not permitted",
+    ),
+    "unknown kind of block": (
+        body_with([user({"type": "video"})]),
+        "messages.0.content.0: Input tag 'video' found",
+    ),
+    "unknown role": (
+        body_with([{"role": "system", "content": "hi"}]),
+        "messages.0.role: Input should be 'user' or 'assistant'",
+    ),
+    "content of a wrong type": (
+        body_with([{"role": "user", "content": 3}]),
+        "messages.0.content: Input should be a valid list",
+    ),
+    "begins with the assistant": (
+        body_with([assistant(text("hi")), user(text("hi"))]),
+        'messages: first message must use the "user" role',
+    ),
+    "ends with the assistant": (body_with([user(text("hi")), assistant(text("so"))]), ENDS),
+    "ends with the assistant's call": (body_with([user(text("hi")), assistant(tool_use())]), ENDS),
+    "empty content": (
+        body_with([user(text("hi")), assistant(), user(text("hi"))]),
+        "messages.1: all messages must have non-empty content",
+    ),
+    "empty string": (
+        body_with([{"role": "user", "content": ""}]),
+        "messages.0: all messages must have non-empty content",
+    ),
+    "empty text": (
+        body_with([user(text("hi"), text(""))]),
+        "messages: text content blocks must be non-empty",
+    ),
+    "blank text": (
+        body_with([user(text(" \n"))]),
+        "messages: text content blocks must contain non-whitespace text",
+    ),
+    "empty text in a result": (
+        body_with([user(text("a")), assistant(tool_use()), user(tool_result(content=[text("")]))]),
+        "messages: text content blocks must be non-empty",
+    ),
+    "empty system text": (
+        body_of(system=[text("")]),
+        "system: text content blocks must be non-empty",
+    ),
+    "a call without a result": (
+        body_with([user(text("a")), assistant(tool_use(1), tool_use(2)), user(tool_result(1))]),
+        f"messages.1: {LEFT}: toolu_2.",
+    ),
+    "a call answered by words": (
+        body_with([user(text("a")), assistant(tool_use(1)), user(text("no"))]),
+        f"messages.1: {LEFT}: toolu_1.",
+    ),
+    "a result after other content": (
+        body_with([user(text("a")), assistant(tool_use(1)), user(text("so"), tool_result(1))]),
+        f"messages.1: {LEFT}: toolu_1.",
+    ),
+    "a result too late": (
+        body_with(
+            [
+                user(text("a")),
+                assistant(tool_use(1)),
+                user(text("b")),
+                assistant(text("c")),
+                user(tool_result(1)),
+            ]
+        ),
+        f"messages.1: {LEFT}: toolu_1.",
+    ),
+    "a result of nothing": (
+        body_with([user(text("a")), assistant(text("b")), user(tool_result(7))]),
+        "messages.2.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_7.",
+    ),
+    "a result in the first message": (
+        body_with([user(tool_result(7))]),
+        "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_7.",
+    ),
+    "two results of one call": (
+        body_with([user(text("a")), assistant(tool_use(1)), user(tool_result(1), tool_result(1))]),
+        "messages.2.content.1: each tool_use must have a single result.",
+    ),
+    "a failed result without content": (
+        body_with(
+            [
+                user(text("a")),
+                assistant(tool_use(1)),
+                user(tool_result(1, content=[], is_error=True)),
+            ]
+        ),
+        "messages.2.content.0.tool_result: content cannot be empty if `is_error` is true",
+    ),
+    "two calls of one id": (
+        body_with([user(text("a")), assistant(tool_use(1), tool_use(1)), user(tool_result(1))]),
+        "messages.1: `tool_use` ids must be unique",
+    ),
+    "a call by the user": (
+        body_with([user(text("a"), tool_use(1))]),
+        "messages.0: `tool_use` blocks can only be in `assistant` messages",
+    ),
+    "a result by the assistant": (
+        body_with([user(text("a")), assistant(tool_result(1)), user(text("b"))]),
+        "messages.1: `tool_result` blocks can only be in `user` messages",
+    ),
+    "five breakpoints": (
+        body_with([user(*FIVE)]),
+        "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+    ),
+    "five breakpoints in all places": (
+        body_of(
+            tools=[{**TOOL, **POINT}],
+            system=[{**text("s"), **POINT}],
+            messages=[
+                user(text("a")),
+                assistant(tool_use()),
+                user({**tool_result(content=[{**text("in it"), **POINT}]), **POINT}, FIVE[0]),
+            ],
+        ),
+        "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+    ),
+    "an hour after five minutes": (
+        body_of(system=[{**text("s"), **POINT}], messages=[user({**text("a"), **HOUR})]),
+        "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block.",
+    ),
+    "a breakpoint on thinking": (
+        body_with(
+            [
+                user(text("a")),
+                assistant({"type": "thinking", "thinking": "t", "signature": "s", **POINT}),
+                user(text("b")),
+            ]
+        ),
+        "messages.1.content.0.thinking.cache_control: Extra inputs are not permitted",
+    ),
+    "thinking signed by somebody else": (
+        body_with(
+            [
+                user(text("a")),
+                assistant({"type": "thinking", "thinking": "t", "signature": "c2lnbmVk"}),
+                user(text("b")),
+            ]
+        ),
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+    ),
+    "redacted thinking of somebody else": (
+        body_with(
+            [
+                user(text("a")),
+                assistant({"type": "redacted_thinking", "data": "c2VhbGVk"}),
+                user(text("b")),
+            ]
+        ),
+        "messages.1.content.0: Invalid `data` in `redacted_thinking` block",
+    ),
+    "two tools of one name": (body_of(tools=[TOOL, TOOL]), "tools: Tool names must be unique."),
+    "a tool's name": (
+        body_of(tools=[{**TOOL, "name": "a b"}]),
+        "tools.0.custom.name: String should match pattern",
+    ),
+    "a tool's schema": (
+        body_of(tools=[{**TOOL, "input_schema": {"type": "string"}}]),
+        "tools.0.custom.input_schema.type: Input should be 'object'",
+    ),
+    "a tool without a schema": (
+        body_of(tools=[{"name": "bash"}]),
+        "tools.0.custom.input_schema: Field required",
+    ),
+    "a choice of no tool": (
+        body_of(tool_choice={"type": "tool", "name": "grep"}),
+        "Tool 'grep' not found in provided tools",
+    ),
+    "an image that is none": (
+        body_with([user({"type": "image", "source": {"type": "base64", "data": "?"}})]),
+        "messages.0.content.0.image.source.base64.media_type: Field required",
+    ),
+    "too many tokens": (
+        body_of(max_tokens=128_001),
+        "max_tokens: 128001 > 128000, which is the maximum allowed number of output tokens",
+    ),
+    "adaptive thinking of an old model": (
+        body_of(model="claude-haiku-4-5", thinking={"type": "adaptive"}),
+        "adaptive thinking is not supported on this model",
+    ),
+    "a thinking budget of a new model": (
+        body_of(thinking={"type": "enabled", "budget_tokens": 1024}),
+        '"thinking.type.enabled" is not supported for this model.',
+    ),
+    "effort of a model that knows none": (
+        body_of(model="claude-haiku-4-5", output_config={"effort": "low"}),
+        "This model does not support the effort parameter.",
+    ),
+    "fast without its beta": (body_of(speed="fast"), "speed: Extra inputs are not permitted"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_rule_is_refused(http, body, message):
+    status, type_, said = error_of(http.post("/v1/messages", json=body))
+    assert (status, type_) == (400, "invalid_request_error")
+    assert said.startswith(message)
+
+
+def test_consecutive_messages_of_one_role_are_one_turn(http):
+    body = body_with(
+        [
+            user(text("a")),
+            assistant(text("b")),
+            assistant(tool_use(1)),
+            user(tool_result(1)),
+            user(text("c")),
+        ]
+    )
+    assert http.post("/v1/messages", json=body).status_code == 200
