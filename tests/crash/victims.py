@@ -172,7 +172,7 @@ class Session:
         assert events[-1]["stop_reason"] == {"type": "end_turn"}
         uses = {e["id"]: e for e in events if e["type"] == "agent.tool_use"}
         results = Counter(e["tool_use_id"] for e in events if e["type"] == "agent.tool_result")
-        assert results == Counter(uses), "a tool use without exactly one result"
+        assert results == Counter(list(uses)), "a tool use without exactly one result"
         self._check_effects(events, uses)
 
     def _check_effects(self, events, uses) -> None:
