@@ -70,7 +70,11 @@ class ClaudeModel:
 
 
 class OpenClaudeReply:
-    """One request, sent by the first `next`. See `ports.OpenReply`."""
+    """One request, sent by the first `next`. See `ports.OpenReply`.
+
+    `close` ends every wait on the socket at once. What it cannot end is the wait for a socket: the
+    look-up of the name, and the connection itself, given up after five seconds.
+    """
 
     def __init__(self, model: ClaudeModel, request: ModelRequest) -> None:
         self._model = model
