@@ -1,6 +1,6 @@
 """kill -9 of a real server, seeded, in every named phase: nothing acknowledged is lost, no effect happens twice.
 
-Two servers at a time, one a core. `KILLS` is the number of kills; `KILL_SEED` moves the seeds.
+Four servers at a time: most of a round is waiting. `KILLS` is the number of kills; `KILL_SEED` moves the seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.crash.victims import PHASES, Victim
 
 KILLS = int(os.environ.get("KILLS", "200"))
 SEED = int(os.environ.get("KILL_SEED", "1"))
-LANES = 2
+LANES = 4
 
 
 def lane(data_dir, seed):
