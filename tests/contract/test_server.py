@@ -22,6 +22,7 @@ import pytest
 from freehold.adapters.subprocess_sandbox import Probe
 from freehold.local.proxy_event import proxy_event
 from freehold.local.readiness import Readiness
+from freehold.testing.scripted_model import ScriptedModel
 from tests.servers import HEADERS, server_in_process, server_process, wait_for
 from tests.streams import open_stream
 
@@ -222,6 +223,35 @@ def test_keys_are_in_no_log(server):
     said = "\n".join(server.process.lines)
     assert server.key not in said
     assert "sk-a-wrong-key" not in said
+
+
+# ---------------------------------------------------------------- runs that fail
+class FailingOnce(ScriptedModel):
+    """A defect, not a refusal of the model: the function raises."""
+
+    def __init__(self):
+        super().__init__()
+        self.requests = 0
+
+    def open(self, request):
+        self.requests += 1
+        if self.requests == 1:
+            raise RuntimeError("a defect")
+        return super().open(request)
+
+
+def test_a_run_whose_function_raises_is_released_and_goes_on(tmp_path, caplog):
+    model = FailingOnce()
+    with server_in_process(tmp_path, model=model) as server:
+        session = server.new_session()
+        server.say(session, 'script: [{"say": "in the end"}]')
+        events = server.until_idle(session)
+    (message,) = [e for e in events if e["type"] == "agent.message"]
+    assert message["content"][0]["text"] == "in the end"
+    spans = [e for e in events if e["type"] == "span.model_request_end"]
+    assert [span["is_error"] for span in spans] == [True, False]
+    (record,) = [r for r in caplog.records if r.message == "function_failed"]
+    assert (record.function, record.error) == ("run_turn", "RuntimeError")
 
 
 # ---------------------------------------------------------------- the end
