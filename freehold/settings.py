@@ -74,7 +74,7 @@ class Settings(BaseModel):
     max_parallel_tools: int = Field(default=16, ge=1)
     write_attempts: int = 20
     write_backoff_seconds: float = 0.005
-    """First ceiling of the jittered pause between attempts of one transaction; it doubles to 0.2 s."""
+    """First ceiling of the jittered pause between a transaction's attempts; doubles to 0.2 s."""
     ping_seconds: float = 10.0
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ lives as long.
 from __future__ import annotations
 
 import secrets
+import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +35,7 @@ MESSAGE = (
 )
 AGENT_MODEL = "claude-sonnet-5-5"
 _SHOWN_LINES = 30
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def demo(
@@ -51,6 +54,8 @@ def demo(
     Starts a server on a free port, makes an agent, an environment and a session, sends a message,
     follows the session until it is idle, shows a file the agent made, and stops the server.
     """
+    # Without a handler the signal would end this process and leave the server running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     with ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(_temporary_directory()))

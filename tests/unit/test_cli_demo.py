@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from freehold.testing.messages_server import MessagesServer
 
 ROOT = Path(__file__).parents[2]
+SLOW = 'script: [{"delay_ms": 60000, "say": "late"}]'
 
 
 def _demo(*options, **environment):
@@ -83,3 +86,23 @@ def test_a_server_that_cannot_start_is_one_line(tmp_path):
     taken = tmp_path / "taken"
     taken.write_text("")
     assert "the server did not start" in _failure(_demo("--data-dir", str(taken)))
+
+
+def test_ended_by_a_signal_it_takes_the_server_along():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "freehold.cli", "demo", "--message", SLOW],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = iter(process.stdout.readline, "")
+        url = next(line.split()[1] for line in lines if line.startswith("listening"))
+        assert any("span.model_request_start" in line for line in lines)
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
