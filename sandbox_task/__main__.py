@@ -12,8 +12,10 @@ import json
 import os
 import socket
 import sys
+import time
 from threading import Thread
 
+from sandbox_task import processes
 from sandbox_task.calls import Calls
 from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
@@ -26,6 +28,7 @@ from sandbox_task.settings import Settings, parse
 from sandbox_task.toolbox import Toolbox
 from sandbox_task.watchdog import Watchdog
 
+_END_SECONDS = 2.0
 _ETC = {
     "passwd": "agent:x:{uid}:{uid}:agent:{home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n",
     "group": "agent:x:{uid}:\nnogroup:x:65534:\n",
@@ -99,6 +102,8 @@ def _listen(where: str) -> socket.socket:
 def _end_with_standard_input() -> None:
     while os.read(0, 1024):
         pass
+    # Where no PID namespace ends with this process, nobody else would end what it started.
+    processes.kill_descendants(time.monotonic() + _END_SECONDS)
     os._exit(0)
 
 

@@ -94,6 +94,18 @@ def own_memory(pids: Iterable[int]) -> int:
     return total
 
 
+def kill_descendants(deadline: float) -> None:
+    """Kills everything this process started, before it ends itself."""
+    while time.monotonic() < deadline:
+        victims = tree(snapshot(), os.getpid())[1:]
+        if not victims:
+            return
+        for pid in victims:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+
+
 def kill_tree(root: int, spared: Iterable[int], deadline: float) -> None:
     """Kills `root`, its process group and its descendants, those in sessions of their own included.
 

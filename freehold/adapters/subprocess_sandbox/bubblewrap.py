@@ -84,6 +84,7 @@ class Bubblewrap:
                     stderr=stderr,
                     env={},
                     cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the server, which then ends this
                 )
         except OSError as error:
             raise CannotStart(f"bubblewrap does not run: {error.strerror}") from error
@@ -135,10 +136,12 @@ def _outer(program: str, binds: list[_Bind], start: Start) -> list[str]:
 def _staged(program: str, binds: list[_Bind], start: Start, owner: int) -> list[str]:
     """As root: mounts everything where the outer sandbox will have it, becomes `owner`, makes it.
 
-    /proc is the host's here, for its reader is our own code and only for a moment: the kernel lets
-    nobody mount a fresh one who does not see a whole one.
+    A PID namespace of its own, because `--die-with-parent` is a signal from the parent, and root
+    without capabilities may signal no other user: so bubblewrap kills its init, which is still
+    root, and the kernel the rest. /proc is the host's, and only our own code sees it: the kernel
+    lets nobody mount a fresh one who does not see a whole one.
     """
-    command = [program, "--die-with-parent", "--cap-drop", "ALL"]
+    command = [program, "--unshare-pid", "--die-with-parent", "--cap-drop", "ALL"]
     command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     command += ["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"]
     command += [*_walkable(binds), *_system(), *_mounts(binds), "--chdir", "/", "--"]

@@ -59,6 +59,7 @@ class Container:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     env=engine_environment(),
+                    start_new_session=True,  # Ctrl-C is for the server, which then ends this
                 )
         except OSError as error:
             raise CannotStart(f"{self._engine} does not run: {error.strerror}") from error

@@ -41,6 +41,7 @@ class Plain:
                     stderr=stderr,
                     env={"LANG": "C.UTF-8"},
                     cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the server, which then ends this
                 )
         except OSError as error:
             raise CannotStart(f"{command[0]} does not run: {error.strerror}") from error

@@ -56,7 +56,8 @@ class SubprocessSandboxes:
 
     `rung` is the isolation to use: `auto` is the first that works, `none` isolates nothing and is
     never chosen by `auto`. `limits` replaces single numbers of `default_limits`. A sandbox that
-    nobody used for `idle_seconds` is stopped, with what it ran in the background.
+    nobody used for `idle_seconds` is stopped, with what it ran in the background. `execute` waits
+    at most `wait_seconds`, of which the supervisor allows 25.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class SubprocessSandboxes:
         *,
         limits: JsonObject | None = None,
         idle_seconds: float = _IDLE_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._secrets = secrets
         self._wanted = rung
         self._limits = {**default_limits(), **(limits or {})}
         self._idle_seconds = idle_seconds
+        self._wait_seconds = wait_seconds
         self._directories = SessionDirectories(data_dir)
         # A sandbox dies with the thread that started it, so that must be one that stays.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-spawner")
@@ -102,7 +105,7 @@ class SubprocessSandboxes:
                 return Finding(rung.name, failed.reason, failed.remedy)
             try:
                 call = ToolCall(_PROBED, _PROBED, "bash", {"command": "echo works"})
-                result = _outcome(*running.post("/execute", _request(call)))
+                result = _outcome(*running.post("/execute", _request(call, WAIT_SECONDS)))
             except ToolError as failed:
                 return Finding(rung.name, str(failed))
             finally:
@@ -160,7 +163,11 @@ class SubprocessSandboxes:
         refused = toolset.refusal(call)
         if refused is not None:
             return ToolResult.text(refused, is_error=True)
-        return _outcome(*running.post("/execute", _request(call)))
+        try:
+            return _outcome(*running.post("/execute", _request(call, self._wait_seconds)))
+        except SandboxLost:
+            running.stop()  # it may only be deaf: then it must not go on working unheard
+            raise
 
     def cancel(self, sandbox: SandboxRef, boot_id: str, calls: Sequence[ToolCall]) -> None:
         """See `Sandboxes`."""
@@ -241,8 +248,8 @@ def _named(call: ToolCall) -> JsonObject:
     return {"thread_id": call.thread_id, "event_id": call.event_id, "digest": call.digest}
 
 
-def _request(call: ToolCall) -> JsonObject:
-    return {**_named(call), "name": call.name, "input": call.input, "wait": WAIT_SECONDS}
+def _request(call: ToolCall, wait: float) -> JsonObject:
+    return {**_named(call), "name": call.name, "input": call.input, "wait": wait}
 
 
 def _outcome(status: int, answer: JsonObject) -> ToolResult | None:
