@@ -24,6 +24,10 @@ _NONCE_BYTES = 12
 _SEALED_VERSION = b"\x01"
 
 
+class KeyFileUnusable(Exception):
+    """The message is one line for the person who started the server."""
+
+
 class LocalSecrets:
     """`seal` is AES-256-GCM with the purpose as associated data, `mac` HMAC-SHA-256 (32 bytes)."""
 
@@ -89,14 +93,14 @@ def _create(path: Path) -> None:
 def _read(path: Path) -> bytes:
     with path.open() as file:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-            raise PermissionError(f"Others can read {path}. Run: chmod 600 {path}")
+            raise KeyFileUnusable(f"Others can read {path}. Run: chmod 600 {path}")
         text = file.read(200)
     try:
         key = bytes.fromhex(text.removeprefix(_HEADER))
     except ValueError:
         key = b""
     if not text.startswith(_HEADER) or len(key) != _KEY_BYTES:
-        raise ValueError(f"{path} is not a key file of this program.")
+        raise KeyFileUnusable(f"{path} is not a key file of this program.")
     return key
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from freehold import __version__
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
 from freehold.cli.keys import keys
 from freehold.cli.serve import serve
 from freehold.cli.terminal import CommandFailed, complain
-from freehold.local.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ app.command()(demo)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"freehold {VERSION}")
+        typer.echo(f"freehold {__version__}")
         raise typer.Exit
 
 

@@ -16,6 +16,7 @@ from freehold.domain import lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
 from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
+from freehold.domain.turn import give_up
 from freehold.ports import Run
 from freehold.toolset import ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
@@ -99,14 +100,25 @@ def finish_tools(
     return after(draft, run, limits, SessionEndTurn())
 
 
-def release(draft: Draft, run: Run) -> bool:
+def release(draft: Draft, run: Run, limits: Limits, *, failed: bool) -> bool:
     """A dead run: the epoch rises, which fences whoever is left of it, and the next execution has a
     fresh name.
 
-    False when the head has moved on and nothing is to do.
+    `failed`: a function raised, which counts as a failed attempt: a defect that repeats itself ends
+    the turn like a model that stays away, instead of running for ever. A process that was killed
+    counts for nothing. False when the head has moved on or the turn was given up: nothing to start.
     """
-    if not lifecycle.may_work(draft.snapshot, run.thread_id, run.epoch, run.leg):
+    thread_id = run.thread_id
+    if not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
         return False
-    draft.set(run.thread_id, epoch=run.epoch + 1, leg=0, turns=0)
-    draft.claims[run.thread_id] = None
-    return True
+    retries = draft.heads[thread_id].retries + failed
+    draft.set(thread_id, epoch=run.epoch + 1, leg=0, turns=0, retries=retries)
+    draft.claims[thread_id] = None
+    if retries <= limits.max_retries or lifecycle.is_interrupted(
+        draft.session, draft.heads[thread_id]
+    ):
+        return True
+    if draft.heads[thread_id].span is not None:
+        lifecycle.close_span(draft, thread_id)
+    give_up(draft, thread_id, "unknown", "The server failed to process this turn.")
+    return False

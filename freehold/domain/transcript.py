@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from freehold.domain.entry import Entry
 from freehold.toolset import JsonObject
 
+_NO_OUTPUT: JsonObject = {"type": "text", "text": "(no output)"}
 CACHE_POINT: JsonObject = {"type": "ephemeral"}
 
 
@@ -56,6 +57,7 @@ class _Conversation:
         for block in stored if isinstance(stored, list) else ():
             assert isinstance(block, dict)
             blocks.append(self._block(block))
+        blocks = [block for block in blocks if not _is_blank(block)]
         if blocks:
             self._messages.append({"role": "assistant", "content": [*blocks]})
 
@@ -82,11 +84,10 @@ class _Conversation:
         if not str(event["type"]).endswith("tool_result") or use_id not in self._tool_ids:
             return
         tool_id = self._tool_ids[str(use_id)]
-        content = event.get("content")
         self._results[tool_id] = {
             "type": "tool_result",
             "tool_use_id": tool_id,
-            "content": list(content) if isinstance(content, list) else [],
+            "content": [*_content(event)] or [_NO_OUTPUT],
             "is_error": bool(event.get("is_error")),
         }
 
@@ -106,12 +107,16 @@ class _Conversation:
 
 
 def _content(event: JsonObject) -> list[JsonObject]:
-    """The blocks of a message as the model takes them; what only clients may see is left out."""
+    """The blocks of an event as the model takes them: none redacted, and no text without words,
+    which the API refuses wherever it stands.
+    """
     content = event.get("content")
     blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
-    return [
-        block for block in blocks if block.get("type") != "redacted" and block.get("text") != ""
-    ]
+    return [b for b in blocks if b.get("type") != "redacted" and not _is_blank(b)]
+
+
+def _is_blank(block: JsonObject) -> bool:
+    return block.get("type") == "text" and not str(block.get("text")).strip()
 
 
 def with_cache_points(

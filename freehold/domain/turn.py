@@ -116,7 +116,7 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
     for name, task in reply.children:
         _spawn(draft, thread_id, name, task)
     if rounds > limits.max_tool_rounds:
-        return _give_up(draft, thread_id, "tool_use_limit_reached", "Too many tool-use rounds.")
+        return give_up(draft, thread_id, "tool_use_limit_reached", "Too many tool-use rounds.")
     refused = reply.stop_reason == "refusal"
     reason = SessionRefusal() if refused else SessionEndTurn()
     return after(draft, run, limits, reason, reply.stop_details, reply.text)
@@ -198,7 +198,7 @@ def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Li
     lifecycle.close_span(draft, thread_id)
     draft.set(thread_id, retries=head.retries + 1)
     if not error.retryable or head.retries >= limits.max_retries:
-        return _give_up(draft, thread_id, error.kind, error.message)
+        return give_up(draft, thread_id, error.kind, error.message)
     draft.need("running", "rescheduled")
     draft.emit(
         thread_id, SessionErrorEvent, error=session_error(error.kind, error.message, "retrying")
@@ -211,7 +211,7 @@ def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Li
     return "wait"
 
 
-def _give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
+def give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
     """This turn is dead. What was queued is stamped: it stays in the conversation, and the next
     message starts afresh.
     """

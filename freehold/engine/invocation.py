@@ -29,6 +29,12 @@ class Outcome:
     turns: int = 0
 
 
+def limits_of(app: App) -> Limits:
+    """The numbers a plan needs."""
+    settings = app.settings
+    return Limits(settings.leg_turns, settings.max_model_retries, settings.max_tool_rounds)
+
+
 class Invocation:
     """One invocation of a function for a run. `holder` is random, so no two ever share a claim."""
 
@@ -37,10 +43,7 @@ class Invocation:
         self.run = run
         self.key = SessionKey(run.workspace_id, run.session_id)
         self.holder = new_id("inv")
-        settings = app.settings
-        self.limits = Limits(
-            settings.leg_turns, settings.max_model_retries, settings.max_tool_rounds
-        )
+        self.limits = limits_of(app)
 
     def lease(self) -> Lease:
         until = self.app.clock() + timedelta(seconds=self.app.settings.lease_seconds)

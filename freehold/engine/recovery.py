@@ -10,6 +10,8 @@ from freehold import keys
 from freehold.domain import append, calls
 from freehold.domain.draft import Draft, Snapshot
 from freehold.engine.commit import Transaction, perform
+from freehold.engine.history import History
+from freehold.engine.invocation import limits_of
 from freehold.engine.purge import purge_session
 from freehold.errors import NotFound
 from freehold.ids import timestamp
@@ -19,11 +21,14 @@ from freehold.ports import App, Run
 _ACTOR = "recovery"
 
 
-def release(app: App, run: Run) -> bool:
-    """Ends a dead run and starts its thread under a fresh name. False when the thread had moved
-    on.
+def release(app: App, run: Run, *, failed: bool = False) -> bool:
+    """Ends a dead run and starts its thread under a fresh name.
+
+    `failed`: a function of the run raised; too many of those in a row end the turn. False when the
+    thread had moved on or its turn was given up.
     """
     key = SessionKey(run.workspace_id, run.session_id)
+    history = History(app, key, run.thread_id)
     try:
         done = perform(
             app,
@@ -31,8 +36,9 @@ def release(app: App, run: Run) -> bool:
                 key,
                 run.thread_id,
                 actor=_ACTOR,
-                plan=lambda draft: calls.release(draft, run),
-                landed=lambda *_: True,
+                plan=lambda draft: calls.release(draft, run, limits_of(app), failed=failed),
+                landed=lambda snapshot, _: snapshot.heads[run.thread_id].is_busy,
+                inputs=history.inputs,
             ),
         )
     except NotFound:

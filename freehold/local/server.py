@@ -16,6 +16,7 @@ import uvicorn
 
 from freehold import bootstrap
 from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.local_secrets import KeyFileUnusable
 from freehold.adapters.sqlite import StoreUnusable
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.engine import recovery
@@ -59,7 +60,7 @@ def serve(settings: Settings) -> int:
             listener = _listen(settings)
             stack.callback(listener.close)
             _serve(settings, listener, stack)
-    except (DataDirUnusable, StoreUnusable, CannotListen) as error:
+    except (DataDirUnusable, StoreUnusable, KeyFileUnusable, CannotListen) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from freehold.local.version import VERSION
+from freehold import __version__
 
 if TYPE_CHECKING:
     from freehold.adapters.subprocess_sandbox import Probe
@@ -19,7 +19,7 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
     that was just created, which is said here and nowhere else.
     """
     lines = [
-        f"Freehold {VERSION}",
+        f"Freehold {__version__}",
         f"data       {settings.data_dir.resolve()}",
         f"model      {_model(settings)}",
         f"sandbox    {_sandbox(probe)}",

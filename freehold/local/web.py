@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from freehold import __version__
 from freehold.errors import ApiError
 from freehold.ids import new_id
 from freehold.local.proxy_event import proxy_event, read_body, send_answer
 from freehold.local.readiness import Readiness
-from freehold.local.version import VERSION
 from freehold.local.websocket import LiveSocket
 from freehold.ports import App
 from functions.api.handler import make_handler
@@ -90,4 +90,4 @@ async def _healthz(_: Request) -> JSONResponse:
 
 
 async def _version(_: Request) -> JSONResponse:
-    return JSONResponse({"name": "freehold", "version": VERSION})
+    return JSONResponse({"name": "freehold", "version": __version__})

@@ -198,6 +198,7 @@ def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
         cursor,
         limit=query.limit,
         load=load,
+        created=query,
     )
     return SessionPage(data=found.items, next_page=found.next_page, prev_page=found.prev_page)
 

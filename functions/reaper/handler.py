@@ -14,7 +14,7 @@ def make_handler(app: App) -> Callable[[Any, Any], None]:
 
     def handler(event: Any, _context: Any) -> None:
         if "release" in event:
-            recovery.release(app, Run(**event["release"]))
+            recovery.release(app, Run(**event["release"]), failed=True)
         else:
             recovery.sweep(app)
 

@@ -75,10 +75,11 @@ class _Topic:
         self.error: BaseException | None = None
         self._hub = hub
         self._loop = asyncio.get_running_loop()
-        self._previews: deque[JsonObject] = deque(maxlen=_UNSENT_PREVIEWS)
+        self._previews: deque[JsonObject] = deque()
         self._is_stale = True
         self._is_reading = False
         self._is_called = False
+        self._has_dropped = False
         self._doorbell = hub.app.feed.subscribe(name, self._ring)
         self._preview_subscription: Subscription | None = None
         self._loop.call_soon(self._advance)
@@ -116,6 +117,12 @@ class _Topic:
         self._call()
 
     def _preview(self, frame: JsonObject) -> None:
+        if len(self._previews) >= _UNSENT_PREVIEWS:
+            # The loop is that far behind. Without the rest what was sent stays a prefix.
+            self._has_dropped = True
+        if self._has_dropped and frame["type"] != "event_start":
+            return
+        self._has_dropped = False
         self._previews.append(frame)
         self._call()
 

@@ -1,6 +1,8 @@
-"""kill -9 of a real server, seeded, in every named phase: nothing acknowledged is lost, no effect happens twice.
+"""kill -9 of a real server, seeded, in every named phase: nothing acknowledged is lost, no effect
+happens twice.
 
-Four servers at a time: most of a round is waiting. `KILLS` is the number of kills; `KILL_SEED` moves the seeds.
+Four servers at a time: most of a round is waiting. `KILLS` is the number of kills; `KILL_SEED`
+moves the seeds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A server that is killed with SIGKILL in the middle of a session, and the oracle of what must still be true.
+"""A server that is killed with SIGKILL in the middle of a session, and the oracle of what must
+still be true.
 
-Each session appends markers to a file in its sandbox, one a tool use, so that an effect that happened twice shows as a line
-that is there twice.
+Each session appends markers to a file in its sandbox, one a tool use, so that an effect that
+happened twice shows as a line that is there twice.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from freehold.adapters.local_secrets import LocalSecrets
+from freehold.adapters.local_secrets import KeyFileUnusable, LocalSecrets
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_key_file_is_its_owners_alone_and_nothing_lies_beside_it(secrets, pa
 
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(secrets, path):
     path.chmod(0o640)
-    with pytest.raises(PermissionError, match=f"chmod 600 {path}"):
+    with pytest.raises(KeyFileUnusable, match=f"chmod 600 {path}"):
         LocalSecrets(path)
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_key_file_is_refused_without_telling_it(secrets, path, damage)
         "longer": text.rstrip() + "00\n",
     }
     path.write_text(damaged[damage])
-    with pytest.raises(ValueError, match="is not a key file") as refused:
+    with pytest.raises(KeyFileUnusable, match="is not a key file") as refused:
         LocalSecrets(path)
     assert hexadecimal[:16] not in str(refused.value)
 

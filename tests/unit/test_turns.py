@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+from freehold.engine import recovery
 from freehold.testing.script import script
 from tests.unit.sessions import Bench
 
@@ -126,6 +127,42 @@ def test_tool_rounds_without_end_are_cut_off(tmp_path):
     error = next(e["error"] for e in bench.events if e["type"] == "session.error")
     assert error["type"] == "tool_use_limit_reached_error"
     assert bench.events[-1]["stop_reason"] == {"type": "retries_exhausted"}
+
+
+def test_output_without_words_does_not_poison_the_conversation(tmp_path):
+    bench = Bench(tmp_path)
+    silent = {"tool": "bash", "input": {"command": ""}}
+    bench.say(script({"say": "\n\n", **silent}, {"say": "Nothing came."}))
+    bench.say("And now?")
+    result = bench.model.requests[1].messages[-1]["content"][0]
+    assert result["content"] == [{"type": "text", "text": "(no output)"}]
+    for request in bench.model.requests:
+        blocks = [b for message in request.messages for b in message["content"]]
+        assert all(b["text"].strip() for b in blocks if b["type"] == "text")
+
+
+def test_a_defect_that_repeats_itself_ends_the_turn_and_not_the_session(tmp_path):
+    bench = Bench(tmp_path, max_model_retries=2)
+    bench.say("Hello.", drain=False)
+    for _ in range(2):
+        run = bench.runs.waiting.pop(0)
+        assert recovery.release(bench.app, run, failed=True)
+    assert not recovery.release(bench.app, bench.runs.waiting.pop(0), failed=True)
+    assert bench.events[-1]["stop_reason"] == {"type": "retries_exhausted"}
+    error = next(e["error"] for e in bench.events if e["type"] == "session.error")
+    assert error["type"] == "unknown_error"
+    assert not bench.runs.waiting
+    bench.say(script({"say": "Again."}))
+    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+
+
+def test_a_killed_process_counts_for_no_attempt(tmp_path):
+    bench = Bench(tmp_path, max_model_retries=0)
+    bench.say(script({"say": "Hello."}), drain=False)
+    for _ in range(5):
+        assert recovery.release(bench.app, bench.runs.waiting.pop(0))
+    bench.runs.drain(bench.app)
+    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
 
 
 def test_an_interrupt_and_a_message_in_one_request_stop_and_go_on(tmp_path):

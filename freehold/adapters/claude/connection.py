@@ -33,9 +33,9 @@ _MOST_IDLE = 32
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go, and the key that pays for them."""
+    """Where requests go, and the key that pays for them; an endpoint of one's own may need none."""
 
-    key: SecretStr
+    key: SecretStr | None
     base_url: str | None
 
     @property
@@ -74,7 +74,7 @@ class Connection:
             options["transport"] = httpx2.HTTPTransport(verify=tls, limits=_LIMITS)
         self._http = anthropic.DefaultHttpxClient(**options)
         self._client = anthropic.Anthropic(
-            api_key=endpoint.key.get_secret_value(),
+            api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
             base_url=endpoint.url,
             max_retries=0,
             http_client=self._http,

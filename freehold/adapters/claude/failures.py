@@ -174,5 +174,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _line(text: str, endpoint: Endpoint) -> str:
     """One line of it, without the key, however it came to be there."""
-    line = " ".join(text.split()).replace(endpoint.key.get_secret_value(), "***")
+    line = " ".join(text.split())
+    if endpoint.key is not None:
+        line = line.replace(endpoint.key.get_secret_value(), "***")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -51,7 +51,7 @@ class ClaudeModel:
             return self._connections
 
     def _connect(self) -> Connections:
-        if self._api_key is None:
+        if self._api_key is None and self._base_url is None:
             raise ModelError(
                 "model_request_failed", "ANTHROPIC_API_KEY is not set.", retryable=False
             )
