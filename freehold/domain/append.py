@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from freehold.domain import inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Head, SessionState, Use, UseState
-from freehold.errors import InvalidRequest
+from freehold.errors import InvalidRequest, NotFound
 from freehold.keys import Key
 from freehold.ports import Condition, Write
 from freehold.wire.events import (
@@ -93,7 +93,9 @@ def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
     """
     named = event.session_thread_id
     thread_id = named or draft.session.primary_id
-    head = draft.heads[thread_id]
+    head = draft.heads.get(thread_id)
+    if head is None:
+        raise NotFound(f"Thread {thread_id} not found.")
     if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
     draft.need("gen", "running", "asks", "asked")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import pytest
+
 from freehold.engine import recovery
+from freehold.errors import NotFound
+from freehold.ids import new_id
 from freehold.testing.script import script
 from tests.unit.sessions import Bench
 
@@ -163,6 +167,14 @@ def test_a_killed_process_counts_for_no_attempt(tmp_path):
         assert recovery.release(bench.app, bench.runs.waiting.pop(0))
     bench.runs.drain(bench.app)
     assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+
+
+def test_an_interrupt_of_a_thread_that_is_not_there_is_refused_and_nothing_is_written(tmp_path):
+    bench = Bench(tmp_path)
+    before = bench.head.version
+    with pytest.raises(NotFound):
+        bench.send({"type": "user.interrupt", "session_thread_id": new_id("sthr")})
+    assert bench.head.version == before
 
 
 def test_an_interrupt_and_a_message_in_one_request_stop_and_go_on(tmp_path):
