@@ -13,20 +13,26 @@ import os
 import socket
 import sys
 import time
+import traceback
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from sandbox_task import processes
 from sandbox_task.calls import Calls
 from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
 from sandbox_task.journal import Journal
-from sandbox_task.launch import Spawner, make_launcher
+from sandbox_task.launch import make_launcher
 from sandbox_task.output import LongResults
 from sandbox_task.routes import Routes
 from sandbox_task.session_files import SessionFiles
 from sandbox_task.settings import Settings, parse
 from sandbox_task.toolbox import Toolbox
+from sandbox_task.trees import Spawner
 from sandbox_task.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _END_SECONDS = 2.0
 _ETC = {
@@ -61,12 +67,27 @@ def main() -> None:
     health = {"session_id": settings.session_id, "boot_id": boot_id}
     routes = Routes(gate, calls, files, {**health})
     listener = _listen(settings.listen)
-    for job in (watchdog.run, _end_with_standard_input):
-        Thread(target=job, daemon=True, name=job.__name__).start()
-    Thread(target=serve, args=(listener, routes.admit, routes.handle), daemon=True).start()
+    _stay(watchdog.run)
+    _stay(_end_with_standard_input)
+    _stay(lambda: serve(listener, routes.admit, routes.handle))
     sys.stdout.write(json.dumps(health) + "\n")
     sys.stdout.flush()
     spawner.run()
+
+
+def _stay(job: Callable[[], None]) -> None:
+    """Runs `job` for as long as the supervisor runs, and no longer the other way round: without its
+    watchdog a sandbox must not go on.
+    """
+
+    def run() -> None:
+        try:
+            job()
+        except BaseException:  # noqa: BLE001 - whatever it was, what guards the sandbox is gone
+            traceback.print_exc()
+        os._exit(1)
+
+    Thread(target=run, daemon=True).start()
 
 
 def _prepare(settings: Settings) -> None:

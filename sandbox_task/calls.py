@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from freehold.toolset import JsonObject
     from sandbox_task.journal import Journal
-    from sandbox_task.launch import Tree
     from sandbox_task.output import LongResults
+    from sandbox_task.trees import Tree
 
 
 class DigestDiffers(Exception):

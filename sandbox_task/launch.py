@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import os
 import platform
-import queue
 import resource
 import signal
-import subprocess
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from sandbox_task import processes, seccomp
+from sandbox_task.trees import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sandbox_task.settings import Limits, Settings
+    from sandbox_task.trees import Spawner, Started
 
 PROGRAMS = "/opt/freehold"
 """Where a bubblewrap sandbox finds bubblewrap itself and this package."""
@@ -49,47 +49,6 @@ exec "$@"
 threads. A limit that cannot be set is one that is lower already.
 """
 
-Started: TypeAlias = "subprocess.Popen[bytes]"
-
-
-class Tree:
-    """A process started for the tools, with everything it starts. Standard input and output are
-    pipes; standard error joins the output.
-    """
-
-    def __init__(self, process: Started, kill: Callable[[Started], None]) -> None:
-        self._process = process
-        self._kill = kill
-        self._lock = threading.Lock()
-        self.killed_because: str | None = None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.stdin = process.stdin
-        self.stdout = process.stdout
-
-    @property
-    def root(self) -> int:
-        return self._process.pid
-
-    @property
-    def has_ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def kill(self, reason: str) -> None:
-        """Everything in it is dead within a second. The first reason is kept."""
-        with self._lock:
-            if self.killed_because is None:
-                self.killed_because = reason
-        self._kill(self._process)
-        self._process.wait()
-
-    def close(self) -> None:
-        """Kills it if need be and closes the pipes."""
-        self._kill(self._process)
-        self._process.wait()
-        self.stdin.close()
-        self.stdout.close()
-
 
 class Launcher(Protocol):
     """Starts trees under the identity of the tools."""
@@ -99,50 +58,6 @@ class Launcher(Protocol):
 
     def own_processes(self) -> int:
         """How many processes a tree has besides its command."""
-
-
-class Spawner:
-    """Runs jobs on the thread that called `run`.
-
-    The kernel takes a child's parent to be the *thread* that started it: a sandbox that is to die
-    with its parent would die with the connection whose call it was started for.
-    """
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-
-    def run(self) -> None:
-        """Never returns."""
-        while True:
-            self._jobs.get()()
-
-    def start(self, command: Sequence[str], **options: object) -> Started:
-        """`Popen` with pipes. Raises what it raises."""
-        done = threading.Event()
-        outcome: list[Started | OSError] = []
-
-        def job() -> None:
-            try:
-                outcome.append(
-                    subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 - never a shell line
-                        command,
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                        bufsize=0,
-                        **options,
-                    )
-                )
-            except OSError as error:
-                outcome.append(error)
-            finally:
-                done.set()
-
-        self._jobs.put(job)
-        done.wait()
-        if isinstance(outcome[0], OSError):
-            raise outcome[0]
-        return outcome[0]
 
 
 def make_launcher(settings: Settings, spawner: Spawner) -> Launcher:
@@ -167,6 +82,14 @@ def _limited(command: Sequence[str], limits: Limits, processes_limit: str) -> li
     ]
 
 
+def _process_limit(limits: Limits) -> str:
+    """Older kernels count all processes of the user on the whole host, ours or not."""
+    major, minor = (int(part) for part in platform.release().split(".")[:2])
+    if (major, minor) < (5, 14):
+        return "unlimited"
+    return str(limits.processes + _SPARE_PROCESSES)
+
+
 class BubblewrapLauncher:
     """Namespaces inside the supervisor's own: other processes, mounts and no capabilities.
 
@@ -189,7 +112,7 @@ class BubblewrapLauncher:
             os.write(writer, self._filter)
         finally:
             os.close(writer)
-        limit = str(self._settings.limits.processes + _SPARE_PROCESSES)
+        limit = _process_limit(self._settings.limits)
         whole = [*self._arguments, "--seccomp", str(reader), "--", *command]
         try:
             process = self._spawner.start(
@@ -266,7 +189,7 @@ class ProcessLauncher:
         limit = str(resource.getrlimit(resource.RLIMIT_NPROC)[0])
         if self._uid is not None:
             options = {"user": self._uid, "group": self._uid, "extra_groups": []}
-            limit = str(self._settings.limits.processes + _SPARE_PROCESSES)
+            limit = _process_limit(self._settings.limits)
         with self._lock:  # a kill takes a child it does not know for an orphan
             process = self._spawner.start(
                 _limited(command, self._settings.limits, limit.replace("-1", "unlimited")),

@@ -15,7 +15,7 @@ from sandbox_task.output import Output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_task.launch import Tree
+    from sandbox_task.trees import Tree
 
 _CHUNK_BYTES = 64 * 1024
 _ENDING_BYTES = 64

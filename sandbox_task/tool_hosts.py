@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from freehold.toolset import JsonObject
-    from sandbox_task.launch import Tree
     from sandbox_task.settings import Settings
+    from sandbox_task.trees import Tree
 
 _MAX_ANSWER_BYTES = 48 * 1024 * 1024
 """More than the largest PDF in base64."""

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from freehold.toolset import Json, JsonObject
-    from sandbox_task.launch import Launcher, Tree
+    from sandbox_task.launch import Launcher
     from sandbox_task.settings import Settings
+    from sandbox_task.trees import Tree
     from sandbox_task.watchdog import Watchdog
 
 

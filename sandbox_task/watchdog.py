@@ -18,8 +18,8 @@ from sandbox_task import processes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_task.launch import Tree
     from sandbox_task.settings import Settings
+    from sandbox_task.trees import Tree
 
 _BUSY_SECONDS = 0.05
 _BACKGROUND_SECONDS = 0.25

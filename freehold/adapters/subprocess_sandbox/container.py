@@ -110,7 +110,9 @@ def run_arguments(name: str, start: Start, tools_uid: int) -> list[str]:
     arguments = ["run", "--rm", "--interactive", "--init", "--name", name, "--pull", "never"]
     arguments += ["--network", "none", "--read-only", "--ipc", "private", "--hostname", "sandbox"]
     arguments += ["--cap-drop", "ALL", "--cap-add", "SETUID", "--cap-add", "SETGID"]
-    arguments += ["--cap-add", "KILL", "--security-opt", "no-new-privileges"]
+    # The session's directories belong to the tools' user, and are counted by the supervisor.
+    arguments += ["--cap-add", "KILL", "--cap-add", "DAC_READ_SEARCH"]
+    arguments += ["--security-opt", "no-new-privileges"]
     arguments += ["--memory", str(limits["memory_bytes"]), "--memory-swap"]
     arguments += [str(limits["memory_bytes"]), "--pids-limit", str(processes + 256)]
     arguments += ["--user", "0:0", "--workdir", "/", "--env", "LANG=C.UTF-8"]
