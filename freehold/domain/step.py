@@ -20,6 +20,9 @@ from freehold.wire.events import (
 )
 
 ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent
+CUT_SHORT = "cut_short"
+"""Stop reason of a reply that was cut for lack of time: a further request goes on."""
+
 Next = Literal["tools", "turn", "wait", "idle", "successor", "taken"]
 
 

@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from freehold.domain.entry import Entry
+from freehold.domain.step import CUT_SHORT
 from freehold.toolset import JsonObject
 
+_GO_ON: JsonObject = {
+    "type": "text",
+    "text": "Your reply was cut off here by a time limit. Continue where it stops.",
+}
 _NO_OUTPUT: JsonObject = {"type": "text", "text": "(no output)"}
 CACHE_POINT: JsonObject = {"type": "ephemeral"}
 
@@ -60,6 +65,8 @@ class _Conversation:
         blocks = [block for block in blocks if not _is_blank(block)]
         if blocks:
             self._messages.append({"role": "assistant", "content": [*blocks]})
+        if reply.get("stop_reason") == CUT_SHORT and not self._tool_ids:
+            self._user.append(_GO_ON)
 
     def _block(self, block: JsonObject) -> JsonObject:
         event_id = block.get("event")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from freehold.domain import accounting, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
-from freehold.domain.step import Lease, Limits, Next, Reply, after, fenced, is_taken
+from freehold.domain.step import CUT_SHORT, Lease, Limits, Next, Reply, after, fenced, is_taken
 from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import Run
@@ -105,7 +105,7 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
     draft.set(
         thread_id,
         span=None,
-        taken=(),
+        taken=("cut-short",) if reply.stop_reason == CUT_SHORT and not uses else (),
         uses=uses,
         replies=head.replies + 1,
         turns=head.turns + 1,

@@ -4,7 +4,9 @@ interrupts.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ from freehold.errors import AmbiguousWrite, NotFound, StaleRead
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey
 from freehold.ports import App, Condition, Run, Write
+
+MARGIN_SECONDS = 40.0
+"""Before the deadline: a sandbox may hold a call for 25 s, and a last transaction needs its
+attempts (test_deadlines).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,25 @@ def limits_of(app: App) -> Limits:
     return Limits(settings.leg_turns, settings.max_model_retries, settings.max_tool_rounds)
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What to do, from another thread, when an interrupt was accepted, the claim lost, or the
+    invocation's time is nearly up.
+    """
+
+    interrupted: Callable[[], None]
+    lost: Callable[[], None]
+    late: Callable[[], None]
+
+
 class Invocation:
     """One invocation of a function for a run. `holder` is random, so no two ever share a claim."""
 
-    def __init__(self, app: App, run: Run) -> None:
+    def __init__(self, app: App, run: Run, deadline: float | None = None) -> None:
+        """`deadline`: when the platform ends this invocation, on the clock of `time.monotonic`."""
         self.app = app
         self.run = run
+        self.deadline = deadline
         self.key = SessionKey(run.workspace_id, run.session_id)
         self.holder = new_id("inv")
         self.limits = limits_of(app)
@@ -63,22 +83,28 @@ class Invocation:
             return "wait"
         return "tools" if head.is_runnable else "turn"
 
-    def must_stop(self) -> bool:
-        """Whether an interrupt waits or this invocation has lost its thread. Read from the log, not
-        from a message.
-        """
+    @property
+    def seconds_left(self) -> float:
+        """Until it should come to an end by itself, with time left to write."""
+        if self.deadline is None:
+            return math.inf
+        return self.deadline - MARGIN_SECONDS - time.monotonic()
+
+    def look(self, watch: Watch) -> None:
+        """Asks the log, not a message, whether this invocation must stop."""
         try:
             snapshot = self.app.log.read(self.key, self.run.thread_id)
         except NotFound:
-            return True
+            watch.lost()
+            return
         if not lifecycle.may_work(snapshot, self.run.thread_id, self.run.epoch, self.run.leg):
-            return True
-        return lifecycle.is_interrupted(snapshot.session, snapshot.heads[self.run.thread_id])
+            watch.lost()
+        elif lifecycle.is_interrupted(snapshot.session, snapshot.heads[self.run.thread_id]):
+            watch.interrupted()
 
     @contextmanager
-    def watched(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Within the block `stop` is called, from another thread, once an interrupt waits or the
-        claim is lost.
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Within the block the log, the lease and the time are watched from other threads.
 
         The doorbell must not block, so each ring looks at the log on a thread of its own; rings are
         rare here, since while a claim is held only clients write to the thread.
@@ -86,15 +112,15 @@ class Invocation:
         closed = threading.Event()
 
         def look() -> None:
-            if not closed.is_set() and self.must_stop() and not closed.is_set():
-                stop()
+            if not closed.is_set():
+                self.look(watch)
 
         def ring() -> None:
             threading.Thread(target=look, name="watch", daemon=True).start()
 
         topic = self.key.feed(self.run.thread_id)
         subscription = self.app.feed.subscribe(topic, ring)
-        renewal = _Renewal(self, stop)
+        renewal = _Renewal(self, watch)
         try:
             look()
             yield
@@ -105,11 +131,11 @@ class Invocation:
 
 
 class _Renewal:
-    """Extends the lease until closed; a lost claim stops the work."""
+    """Extends the lease until closed, and says when the claim is lost or the time is up."""
 
-    def __init__(self, invocation: Invocation, stop: Callable[[], None]) -> None:
+    def __init__(self, invocation: Invocation, watch: Watch) -> None:
         self._invocation = invocation
-        self._stop = stop
+        self._watch = watch
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -119,12 +145,17 @@ class _Renewal:
         with self._lock:
             if self._closed:
                 return
-            self._timer = threading.Timer(self._invocation.app.settings.renew_seconds, self._renew)
+            renew = self._invocation.app.settings.renew_seconds
+            pause = max(0.0, min(renew, self._invocation.seconds_left))
+            self._timer = threading.Timer(pause, self._renew)
             self._timer.daemon = True
             self._timer.start()
 
     def _renew(self) -> None:
         invocation = self._invocation
+        if invocation.seconds_left <= 0:
+            self._watch.late()
+            return
         held = Condition("holder", "==", invocation.holder, "claim still held")
         key = invocation.key.claim(invocation.run.thread_id)
         try:
@@ -133,7 +164,7 @@ class _Renewal:
                 [Write(key, set={"until": lease.until}, conditions=(held,))]
             )
         except StaleRead:
-            self._stop()
+            self._watch.lost()
             return
         except AmbiguousWrite:
             pass  # renewed or not: the next beat comes well within the lease

@@ -9,7 +9,7 @@ from typing import get_args
 
 from freehold.domain import permissions
 from freehold.domain.session import Use, UseState
-from freehold.domain.step import Reply, ReplyEvent
+from freehold.domain.step import CUT_SHORT, Reply, ReplyEvent
 from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import (
@@ -76,6 +76,18 @@ class ReplyReader:
             elif isinstance(chunk, ReplyDone):
                 return self._reply(chunk)
         raise ModelError("model_request_failed", "The model's reply was cut off.", retryable=True)
+
+    def cut_short(self) -> Reply | ModelError:
+        """What is complete of a reply that there was no time to read on; with none of it, a failed
+        request.
+        """
+        done = ReplyDone(CUT_SHORT, self.usage)
+        if self._message is not None:
+            complete = {n: text for n, text in self._message.texts.items() if text}
+            self._message.texts = complete
+        if not self._blocks:
+            return ModelError("model_request_failed", "The reply took too long.", retryable=True)
+        return self._reply(done)
 
     # ------------------------------------------------------------ blocks
     def _open_block(self, chunk: BlockStarted) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from threading import Event
 
 from freehold.domain import calls as plans
@@ -17,7 +18,7 @@ from freehold.domain.session import Use
 from freehold.domain.step import Next
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
-from freehold.engine.invocation import Invocation, Outcome
+from freehold.engine.invocation import Invocation, Outcome, Watch
 from freehold.errors import NotFound, SandboxLost, ToolError
 from freehold.ports import App, Run, SandboxRef
 from freehold.toolset import JsonObject, ToolCall, ToolResult
@@ -25,10 +26,10 @@ from freehold.toolset import JsonObject, ToolCall, ToolResult
 UNKNOWN = "The sandbox was lost while this call ran. Outcome unknown, not repeated."
 
 
-def run_tools(app: App, run: Run) -> Outcome:
+def run_tools(app: App, run: Run, *, deadline: float | None = None) -> Outcome:
     """Marks, dispatches, answers. Safe to call again at any time, by anybody."""
     try:
-        return _Round(app, run).run()
+        return _Round(app, run, deadline).run()
     except NotFound:
         return Outcome("taken")  # the session was deleted under the run
 
@@ -36,14 +37,14 @@ def run_tools(app: App, run: Run) -> Outcome:
 class _Round:
     """One invocation: mark, dispatch, results."""
 
-    def __init__(self, app: App, run: Run) -> None:
+    def __init__(self, app: App, run: Run, deadline: float | None) -> None:
         self._app = app
         self._run = run
-        self._invocation = Invocation(app, run)
+        self._invocation = Invocation(app, run, deadline)
         self._history = History(app, self._invocation.key, run.thread_id)
         self._sandbox = SandboxRef(run.workspace_id, run.session_id)
         self._no_sandbox: ToolError | None = None
-        self._stopped = Event()
+        self._leave = Event()
 
     def run(self) -> Outcome:
         begun = self._begin(self._boot() if self._has_work() else None)
@@ -118,28 +119,32 @@ class _Round:
     def _dispatch(
         self, uses: Sequence[Use], calls: Mapping[str, ToolCall]
     ) -> dict[str, ToolResult]:
-        """All calls, in parallel; an interrupt kills what runs and the calls then answer at
-        once.
+        """All calls, in parallel. An interrupt kills what runs, and the calls then answer at once;
+        out of time, the finished ones at the front are answered and the round is entered again.
         """
-
-        def stop() -> None:
-            self._stopped.set()
-            self._cancel(uses, calls)
-
-        with self._invocation.watched(stop):
+        watch = Watch(
+            interrupted=lambda: self._cancel(uses, calls),
+            lost=self._leave.set,  # the calls belong to whoever has the claim now
+            late=self._leave.set,
+        )
+        with self._invocation.watched(watch):
             workers = min(len(uses), self._app.settings.max_parallel_tools)
             if workers == 1:
-                return {use.event_id: self._execute(use, calls[use.event_id]) for use in uses}
-            with ThreadPoolExecutor(workers) as pool:
-                answers = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
-                return {use.event_id: answer for use, answer in zip(uses, answers, strict=True)}
+                answers = [self._execute(use, calls[use.event_id]) for use in uses]
+            else:
+                with ThreadPoolExecutor(workers) as pool:
+                    jobs = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
+                    answers = list(jobs)
+        finished = takewhile(lambda pair: pair[1] is not None, zip(uses, answers, strict=True))
+        return {use.event_id: answer for use, answer in finished if answer is not None}
 
-    def _execute(self, use: Use, call: ToolCall) -> ToolResult:
+    def _execute(self, use: Use, call: ToolCall) -> ToolResult | None:
+        """The call's result; None when this invocation ends before it has one."""
         if self._no_sandbox is not None:
             return ToolResult.text(str(self._no_sandbox), is_error=True)
         try:
             result = None
-            while result is None:
+            while result is None and not self._leave.is_set():
                 result = self._app.sandboxes.execute(self._sandbox, use.boot or "", call)
         except SandboxLost:
             return ToolResult.text(UNKNOWN, is_error=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from threading import Event
 
 from freehold import toolset
 from freehold.domain import permissions
@@ -13,7 +14,7 @@ from freehold.domain.step import Next, Reply
 from freehold.domain.transcript import messages_of, with_cache_points
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
-from freehold.engine.invocation import Invocation, Outcome
+from freehold.engine.invocation import Invocation, Outcome, Watch
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ports import App, ModelRequest, Run, SandboxRef
@@ -28,14 +29,22 @@ _WORKPLACE = (
 )
 
 
-def run_turn(app: App, run: Run, *, reader: type[ReplyReader] = ReplyReader) -> Outcome:
+def run_turn(
+    app: App,
+    run: Run,
+    *,
+    deadline: float | None = None,
+    reader: type[ReplyReader] = ReplyReader,
+) -> Outcome:
     """Claims the thread, asks the model, appends its reply. Safe to call again at any time, by
     anybody.
 
-    `reader` decides what the blocks of a reply mean.
+    `deadline`, on the clock of `time.monotonic`: shortly before it the request is cut, complete
+    blocks are kept, and a further request goes on. `reader` decides what the blocks of a reply
+    mean.
     """
     try:
-        return _Turn(app, run, reader).run()
+        return _Turn(app, run, reader, deadline).run()
     except NotFound:
         return Outcome("taken")  # the session was deleted under the run
 
@@ -43,11 +52,13 @@ def run_turn(app: App, run: Run, *, reader: type[ReplyReader] = ReplyReader) -> 
 class _Turn:
     """One invocation: claim, request, advance."""
 
-    def __init__(self, app: App, run: Run, reader: type[ReplyReader]) -> None:
+    def __init__(
+        self, app: App, run: Run, reader: type[ReplyReader], deadline: float | None
+    ) -> None:
         self._app = app
         self._run = run
         self._reader = reader
-        self._invocation = Invocation(app, run)
+        self._invocation = Invocation(app, run, deadline)
         self._history = History(app, self._invocation.key, run.thread_id)
 
     def run(self) -> Outcome:
@@ -81,11 +92,20 @@ class _Turn:
         topic = self._invocation.key.feed(self._run.thread_id)
         reader = self._reader(agent, self._app.feed, topic)
         reply = self._app.model.open(request_of(agent, self._history))
+        late = Event()
+
+        def cut() -> None:
+            late.set()
+            reply.close()
+
+        watch = Watch(interrupted=reply.close, lost=reply.close, late=cut)
         try:
-            with self._invocation.watched(reply.close):
+            with self._invocation.watched(watch):
                 return reader.read(reply)
-        except (ModelError, ModelStopped) as error:
+        except ModelError as error:
             return error
+        except ModelStopped as error:
+            return reader.cut_short() if late.is_set() else error
         finally:
             reply.close()
 
