@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from freehold.adapters.claude import ClaudeModel
 from freehold.ports import ModelRequest, ReplyDone
 from freehold.testing.messages_faults import Cut, Fail, Garble, Refuse
 from freehold.testing.messages_server import MessagesServer
