@@ -110,10 +110,11 @@ def _opened(tool: str, given: str, path: Path) -> Iterator[tuple[BinaryIO, int]]
     if not stat.S_ISREG(path.stat().st_mode):  # opening a device can itself do something
         raise ToolFailure(f"{tool}: {given}: not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):  # it was another file a moment ago
+        os.close(descriptor)
+        raise ToolFailure(f"{tool}: {given}: not a regular file")
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ToolFailure(f"{tool}: {given}: not a regular file")
         yield file, status.st_size
 
 

@@ -43,9 +43,10 @@ class SessionFiles:
             raise _refused(path, error) from error
         finally:
             os.close(directory)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Refused(400, f"{path} is not a regular file")
         with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Refused(400, f"{path} is not a regular file")
             content = file.read(MAX_BODY_BYTES + 1)
         if len(content) > MAX_BODY_BYTES:
             raise Refused(413, f"{path} is larger than {MAX_BODY_BYTES} bytes")

@@ -78,17 +78,19 @@ class ContainerLaunched:
         self.process = process
         self._engine = engine
         self._name = name
+        self._relays: list[SupervisorProcess] = []
 
     def connect(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            subprocess.Popen(  # noqa: S603 - our own arguments; ends with the connection
+            relay = subprocess.Popen(  # noqa: S603 - our own arguments; ends with the connection
                 [self._engine, *relay_arguments(self._name)],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
                 env=engine_environment(),
             )
+        self._relays = [one for one in self._relays if one.poll() is None] + [relay]
         return ours
 
     def stop(self) -> None:
@@ -100,6 +102,9 @@ class ContainerLaunched:
         )
         self.process.kill()
         end(self.process)
+        for relay in self._relays:
+            relay.kill()
+            relay.wait()
 
 
 def run_arguments(name: str, start: Start, tools_uid: int) -> list[str]:
