@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 0.05
 _BACKGROUND_SECONDS = 0.25
 _RESCAN_SECONDS = 2.0
+_KILL_SECONDS = 1.0
 _RESCAN_COST = 20
 """A scan of the disk is repeated after at least this many times what it took."""
 _NOTICED_BYTES = 64 << 20
@@ -86,12 +87,13 @@ class Watchdog:
         """Enforces the limits once; whether anything is at work besides waiting shells."""
         seen = processes.snapshot()
         members = {tree: processes.tree(seen, tree.root) for tree in trees}
-        total = sum(len(pids) for pids in members.values())
-        tasks = sum(seen[pid].tasks for pids in members.values() for pid in pids)
+        # What lost its parent belongs to no tree, but still to this process.
+        everything = processes.tree(seen, os.getpid())[1:]
+        tasks = sum(seen[pid].tasks for pid in everything)
         own = self._own_processes * len(trees)
         if tasks - own > self._limits.processes:
             self._kill(members, len, f"more than {self._limits.processes} processes and threads")
-        elif self._memory_is_exceeded(seen, members):
+        elif self._memory_is_exceeded(seen, everything):
             limit = f"more than {self._limits.memory_bytes // _MIB} MiB of memory"
             self._kill(members, processes.own_memory, limit)
         elif (excess := self._disk_excess()) is not None:
@@ -99,20 +101,20 @@ class Watchdog:
                 victims = list(self._busy) or trees
             for tree in victims:
                 tree.kill(excess)
-        return total > own + len(trees)
+        return len(everything) > own + len(trees)
 
     def _kill(
         self, members: dict[Tree, list[int]], size: Callable[[list[int]], int], what: str
     ) -> None:
+        if not members:  # the roots have ended, and left something
+            processes.kill_descendants(time.monotonic() + _KILL_SECONDS)
+            return
         largest = max(members, key=lambda tree: size(members[tree]))
         largest.kill(f"the session used {what}; its processes were killed")
 
-    def _memory_is_exceeded(
-        self, seen: dict[int, processes.Process], members: dict[Tree, list[int]]
-    ) -> bool:
+    def _memory_is_exceeded(self, seen: dict[int, processes.Process], pids: list[int]) -> bool:
         limit = self._limits.memory_bytes
         scratch = self._scratch_bytes()
-        pids = [pid for tree in members.values() for pid in tree]
         if sum(seen[pid].resident for pid in pids) + scratch <= limit:
             return False
         return processes.own_memory(pids) + scratch > limit
