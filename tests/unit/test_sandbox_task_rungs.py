@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from freehold import toolset
-from freehold.adapters.subprocess_sandbox import container, programs
+from freehold.adapters.subprocess_sandbox import cgroups, container, programs
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
 from freehold.adapters.subprocess_sandbox.results import parse_result
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Start
@@ -250,3 +250,62 @@ def test_the_bytes_of_the_tools_are_the_same_in_every_process():
         for seed in ("1", "2")
     }
     assert len(said) == 1
+
+
+# ---------------------------------------------------------------- cgroups
+
+
+def cgroup_tree(tmp_path, members="42", controllers="cpu memory pids", path="/user/scope"):
+    """What a process sees of its cgroup, as plain files."""
+    parent = tmp_path / "cgroup" / path.strip("/")
+    parent.mkdir(parents=True)
+    (parent / "cgroup.controllers").write_text(controllers)
+    (parent / "cgroup.procs").write_text(f"{members}\n")
+    process = tmp_path / "process"
+    process.mkdir()
+    (process / "cgroup").write_text(f"1:name=systemd:/x\n0::{path}\n")
+    mount = f"30 23 0:26 / {tmp_path}/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw"
+    (process / "mountinfo").write_text(f"22 1 8:1 / / rw - ext4 /dev/sda rw\n{mount}\n")
+    return process, parent
+
+
+def test_a_delegated_cgroup_becomes_the_parent_of_sandboxes(tmp_path):
+    process, parent = cgroup_tree(tmp_path)
+    made = cgroups.delegated(process, 42)
+    assert made is not None
+    assert (parent / "server" / "cgroup.procs").read_text() == "42"
+    assert (parent / "cgroup.subtree_control").read_text() == "+memory +pids"
+    own = made.create("one", {"memory_bytes": 1 << 30, "processes": 100})
+    assert own.parent == parent
+    assert (own / "memory.max").read_text() == str((1 << 30) + (256 << 20))
+    assert (own / "memory.swap.max").read_text() == "0"
+    assert (own / "pids.max").read_text() == "356"
+
+
+def test_a_process_starts_inside_its_cgroup_or_not_at_all(tmp_path):
+    done = subprocess.run(
+        cgroups.inside(tmp_path, ["/bin/sh", "-c", "echo $$"]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "cgroup.procs").read_text() == done.stdout
+    missing = cgroups.inside(tmp_path / "missing", ["/bin/echo", "ran"])
+    done = subprocess.run(missing, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0, done.stdout) == (True, "")
+
+
+@pytest.mark.parametrize(
+    "given", [{"members": "42\n43"}, {"controllers": "cpu"}, {"members": "1"}], ids=str
+)
+def test_a_cgroup_that_is_not_ours_alone_is_left_as_it_is(tmp_path, given):
+    process, parent = cgroup_tree(tmp_path, **given)
+    assert cgroups.delegated(process, 42) is None
+    assert not (parent / "server").exists()
+
+
+def test_without_cgroups_of_version_2_there_are_none(tmp_path):
+    process, _ = cgroup_tree(tmp_path)
+    (process / "cgroup").write_text("4:memory:/x\n")
+    assert cgroups.delegated(process, 42) is None
+    assert cgroups.delegated(tmp_path / "nothing", 42) is None

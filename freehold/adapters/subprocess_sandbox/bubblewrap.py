@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freehold.adapters.subprocess_sandbox import programs
+from freehold.adapters.subprocess_sandbox import cgroups, programs
 from freehold.adapters.subprocess_sandbox.rungs import (
     CannotStart,
     RungName,
@@ -66,6 +66,7 @@ class Bubblewrap:
 
     def __init__(self) -> None:
         self._program = _program()
+        self._cgroups = cgroups.delegated()
         self.owner = SANDBOX_UID if os.geteuid() == 0 else None
 
     def launch(self, start: Start) -> BubblewrapLaunched:
@@ -75,7 +76,11 @@ class Bubblewrap:
             command = _outer(str(self._program), binds, start)
         else:
             command = _staged(str(self._program), binds, start, self.owner)
+        cgroup = None
         try:
+            if self._cgroups is not None:
+                cgroup = self._cgroups.create(start.directories.state.name, start.limits)
+                command = cgroups.inside(cgroup, command)
             with (start.directories.state / "stderr").open("wb") as stderr:
                 process = subprocess.Popen(  # noqa: S603 - our own arguments
                     command,
@@ -88,7 +93,7 @@ class Bubblewrap:
                 )
         except OSError as error:
             raise CannotStart(f"bubblewrap does not run: {error.strerror}") from error
-        return BubblewrapLaunched(process, start.directories.state)
+        return BubblewrapLaunched(process, start.directories.state, cgroup)
 
     def explain(self, said: str) -> CannotStart:
         """See `Rung`."""
@@ -98,8 +103,9 @@ class Bubblewrap:
 class BubblewrapLaunched:
     """A supervisor in namespaces, reached by the unix socket in its state directory."""
 
-    def __init__(self, process: SupervisorProcess, state: Path) -> None:
+    def __init__(self, process: SupervisorProcess, state: Path, cgroup: Path | None) -> None:
         self.process = process
+        self._cgroup = cgroup
         # The path of a socket may be longer than its address can hold; that of a descriptor is not.
         self._state = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -118,6 +124,8 @@ class BubblewrapLaunched:
         self.process.kill()
         end(self.process)
         os.close(self._state)
+        if self._cgroup is not None:
+            cgroups.remove(self._cgroup)
 
 
 def _outer(program: str, binds: list[_Bind], start: Start) -> list[str]:
