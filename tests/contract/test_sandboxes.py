@@ -171,6 +171,17 @@ def test_without_a_rung_a_call_says_what_to_do(tmp_path, monkeypatch):
             sandboxes.boot(new_sandbox())
 
 
+def test_why_a_sandbox_did_not_start_is_for_operators(tmp_path, caplog):
+    """The model reads the error; the reason can name paths of the host."""
+    with opened(tmp_path) as sandboxes:
+        (tmp_path / "outputs").write_text("in the way")
+        with pytest.raises(SandboxLost) as lost:
+            sandboxes.boot(new_sandbox())
+        assert str(tmp_path) not in str(lost.value)
+        (record,) = [one for one in caplog.records if one.name == "freehold.sandboxes"]
+        assert "directories cannot be made" in record.reason
+
+
 def test_no_isolation_is_never_chosen_by_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(

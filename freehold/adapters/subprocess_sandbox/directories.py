@@ -83,8 +83,13 @@ class SessionDirectories:
 def _give(path: Path, owner: int) -> None:
     """With all that is in it; links themselves, not what they lead to."""
     subprocess.run(  # noqa: S603 - our own arguments
-        ["/bin/chown", "-R", "-h", f"{owner}:{owner}", "--", str(path)], check=True, env={}
+        [_program("chown"), "-R", "-h", f"{owner}:{owner}", "--", str(path)], check=True, env={}
     )
+
+
+def _program(name: str) -> str:
+    """By its path: the server's own search path decides nothing here."""
+    return shutil.which(name, path="/bin:/usr/bin:/usr/sbin") or name
 
 
 def _is_unlocked(state: Path) -> bool:
@@ -104,10 +109,10 @@ def _remove(path: Path) -> None:
     """
     if not path.exists():
         return
-    remove = ["/bin/rm", "-rf", "--", str(path)]
+    remove = [_program("rm"), "-rf", "--", str(path)]
     if subprocess.run(remove, check=False, env={}, stderr=subprocess.DEVNULL).returncode:  # noqa: S603 - our own arguments
         subprocess.run(  # noqa: S603 - our own arguments
-            ["/bin/chmod", "-R", "u+rwx", "--", str(path)],
+            [_program("chmod"), "-R", "u+rwx", "--", str(path)],
             check=False,
             env={},
             stderr=subprocess.DEVNULL,

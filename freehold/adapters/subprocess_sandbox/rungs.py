@@ -52,6 +52,11 @@ class Probe:
         found = [f"{one.rung}: {one.reason} ({one.remedy})" for one in self.findings if one.reason]
         return "; ".join(found)
 
+    @property
+    def remedies(self) -> str:
+        """What to do, without the reasons: those may name paths of this host."""
+        return "; or ".join(found.remedy for found in self.findings if found.remedy)
+
 
 @dataclass(frozen=True, slots=True)
 class Directories:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from freehold.ports import SandboxRef, Secrets
+
+_log = logging.getLogger("freehold.sandboxes")
 
 _OK, _CONFLICT = 200, 409
 _IDLE_SECONDS = 30 * 60.0
@@ -142,6 +145,10 @@ class SubprocessSandboxes:
             with suppress(ToolError):  # the first call says what is wrong
                 self.boot(sandbox)
 
+        running = self._place(sandbox).running
+        if running is not None and running.is_alive:
+            running.touch()
+            return
         Thread(target=start, daemon=True, name="sandbox-prewarm").start()
 
     def boot(self, sandbox: SandboxRef) -> str:
@@ -210,13 +217,15 @@ class SubprocessSandboxes:
         probe = self.usable()
         if self._rung is None:
             raise SandboxLost(
-                "This server has no usable sandbox, so tools cannot run."
-                f" {probe.advice}. `freehold doctor` says more."
+                "This server has no usable sandbox, so tools cannot run. What helps there:"
+                f" {probe.remedies or 'another --sandbox'}. `freehold doctor` says more."
             )
         try:
             running = self._start(self._rung, self._directories, session_id)
         except (CannotStart, ValueError) as failed:
-            raise SandboxLost(f"The sandbox did not start: {failed}") from failed
+            # The reason is for operators: it may name paths of this host.
+            _log.warning("sandbox.failed", extra={"session_id": session_id, "reason": str(failed)})
+            raise SandboxLost("The sandbox did not start. The server's log says why.") from failed
         self._watch_idle()
         return running
 
