@@ -4,7 +4,7 @@ What a process says about itself is not asked: parents, memory and states are th
 Without /proc (macOS) there are none, and only process groups can be killed.
 """
 
-# ruff: noqa: PTH208 - pathlib is slow to import
+# ruff: noqa: PTH116, PTH208 - pathlib is slow to import
 
 from __future__ import annotations
 
@@ -92,6 +92,19 @@ def own_memory(pids: Iterable[int]) -> int:
             if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
                 total += int(line.split()[1]) * 1024
     return total
+
+
+def unlinked_bytes(pids: Iterable[int], device: int) -> int:
+    """Bytes of files on a device that have no name any more and are open in these processes."""
+    sizes = {}
+    for pid in pids:
+        with suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    status = os.stat(f"/proc/{pid}/fd/{name}")
+                    if status.st_nlink == 0 and status.st_dev == device:
+                        sizes[status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values())
 
 
 def kill_descendants(deadline: float) -> None:

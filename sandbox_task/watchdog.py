@@ -96,7 +96,7 @@ class Watchdog:
         elif self._memory_is_exceeded(seen, everything):
             limit = f"more than {self._limits.memory_bytes // _MIB} MiB of memory"
             self._kill(members, processes.own_memory, limit)
-        elif (excess := self._disk_excess()) is not None:
+        elif (excess := self._disk_excess(everything)) is not None:
             with self._changed:
                 victims = list(self._busy) or trees
             for tree in victims:
@@ -126,7 +126,7 @@ class Watchdog:
         return (status.f_blocks - status.f_bfree) * status.f_frsize
 
     # ------------------------------------------------------------ disk
-    def _disk_excess(self) -> str | None:
+    def _disk_excess(self, pids: list[int]) -> str | None:
         """Why the disk is the reason to kill, if it is.
 
         A session that is over its limit may still delete: only what grew is an excess.
@@ -137,7 +137,7 @@ class Watchdog:
             return "the disk of this machine is nearly full; the session's processes were killed"
         if not self._is_scan_due(free):
             return None
-        before, used = self._used, self._scan()
+        before, used = self._used, self._scan(pids)
         self._used = used
         self._free_at_scan = free
         if before is None or used <= max(self._limits.disk_bytes, before):
@@ -154,9 +154,10 @@ class Watchdog:
         noticed = min(_NOTICED_BYTES, self._limits.disk_bytes // 4)
         return self._used is None or since > pause or self._free_at_scan - free > noticed
 
-    def _scan(self) -> int:
+    def _scan(self, pids: list[int]) -> int:
         started = time.monotonic()
         used = self._disk.used(self._limits.files)
+        used += processes.unlinked_bytes(pids, self._disk.device)
         self._scanned_at = time.monotonic()
         self._scan_seconds = self._scanned_at - started
         return used
@@ -167,6 +168,10 @@ class Disk:
 
     def __init__(self, directories: tuple[str, ...]) -> None:
         self._directories = directories
+
+    @property
+    def device(self) -> int:
+        return os.stat(self._directories[0]).st_dev  # noqa: PTH116 - pathlib is slow to import
 
     def free(self) -> int:
         status = os.statvfs(self._directories[0])

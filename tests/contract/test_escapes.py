@@ -280,6 +280,22 @@ def test_a_full_disk_by_many_files(prison, sandbox):
     said(prison.sandboxes, sandbox, bash("rm f*"))
 
 
+def test_a_full_disk_by_files_without_a_name(prison, sandbox):
+    text = prison.attack(
+        sandbox,
+        python(
+            "import os, time\n"
+            "for i in range(200):\n"
+            "    file = os.open('x', os.O_CREAT | os.O_WRONLY)\n"
+            "    os.unlink('x')\n"
+            "    os.write(file, bytes(1 << 20))\n"
+            "time.sleep(30)"
+        ),
+    )
+    assert "files exceed its limits (48 MiB" in text
+    _works_again(prison, sandbox)
+
+
 @pytest.mark.parametrize("directory", ["/tmp", "/dev/shm"])
 def test_a_full_temporary_directory(prison, sandbox, directory):
     prison.attack(sandbox, bash(f"dd if=/dev/zero of={directory}/big bs=1M count=45"))

@@ -224,7 +224,7 @@ class SubprocessSandboxes:
             running = self._start(self._rung, self._directories, session_id)
         except (CannotStart, ValueError) as failed:
             # The reason is for operators: it may name paths of this host.
-            _log.warning("sandbox.failed", extra={"session_id": session_id, "reason": str(failed)})
+            _log.warning("sandbox_failed", extra={"session_id": session_id, "reason": str(failed)})
             raise SandboxLost("The sandbox did not start. The server's log says why.") from failed
         self._watch_idle()
         return running
