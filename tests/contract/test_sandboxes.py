@@ -185,17 +185,14 @@ def test_why_a_sandbox_did_not_start_is_for_operators(tmp_path, caplog):
 def test_no_isolation_is_never_chosen_by_itself(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(
-        "freehold.adapters.subprocess_sandbox.bubblewrap.subprocess.Popen", _refuse_to_start
+        "freehold.adapters.subprocess_sandbox.bubblewrap._program", lambda: Path("/bin/false")
     )
     secrets = LocalSecrets(tmp_path / "secret.key")
     with closing(SubprocessSandboxes(tmp_path, secrets, "auto")) as sandboxes:
         probe = sandboxes.usable()
     assert probe.rung is None
-    assert {finding.rung for finding in probe.findings} == {"bubblewrap", "container"}
-
-
-def _refuse_to_start(*_given, **_options):
-    raise PermissionError(1, "Operation not permitted")
+    assert [finding.rung for finding in probe.findings] == ["bubblewrap", "container"]
+    assert all(finding.reason and finding.remedy for finding in probe.findings)
 
 
 def test_a_server_that_is_not_root_has_sandboxes_too(tmp_path):
