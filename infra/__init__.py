@@ -1,4 +1,3 @@
-"""The AWS deployment as a CDK application.
-
-Nothing is defined yet: this release runs on one machine.
+"""The AWS deployment as a CDK application: `python -m infra.app` synthesizes it, `cdk deploy` makes
+it so.
 """

@@ -1,0 +1,41 @@
+"""What an operator may choose: the context keys of `cdk.json`, validated.
+
+`cdk deploy --context model=scripted` overrides one for a deployment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from aws_cdk import App
+from pydantic import BaseModel, ConfigDict, Field
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Context(BaseModel):
+    """One installation. The defaults are those of `cdk.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="Freehold", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")
+    """Begins the names of the stacks; two installations of an account need two names."""
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    """Of the functions; the layer must have been built for it."""
+    layer: Path = Path("build/layer")
+    """Where `scripts/layer` left the dependencies."""
+    model: Literal["anthropic", "scripted"] = "anthropic"
+    """`scripted` answers from a script and needs no key: to try an installation out."""
+    model_base_url: str = ""
+    """An endpoint of the Messages API; empty for the Claude API."""
+    log_retention_days: int = 30
+    """7, 30, 90 or 365."""
+    retain_data: bool = True
+    """Whether table, bucket and key outlive the stack. False deletes every session with it."""
+
+    @classmethod
+    def of(cls, app: App) -> Context:
+        """From the CDK's context. Raises ValidationError, which names each key that is wrong."""
+        given = {name: app.node.try_get_context(name) for name in cls.model_fields}
+        return cls.model_validate({k: v for k, v in given.items() if v is not None})
