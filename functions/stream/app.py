@@ -81,11 +81,12 @@ class EventStreams:
             _log.exception("stream_crashed", extra={"request_id": request_id})
             await refuse(send, request_id, InternalError(request_id))
             return
-        headers = answer_headers(request_id, opening.caller)
-        await _start(send, 200, {**headers, **_STREAM_HEADERS})
+        # Before the headers: whoever has them may count on previews of what it sends next.
         following = self._hub.follow(opening.key, opening.head, opening.cursor, opening.wanted)
         leaving = asyncio.create_task(_leave_with_client(receive, following))
         try:
+            headers = answer_headers(request_id, opening.caller)
+            await _start(send, 200, {**headers, **_STREAM_HEADERS})
             await _stream(send, following, request_id)
         finally:
             leaving.cancel()
