@@ -80,14 +80,16 @@ class EventLog:
         writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
         self._records.write([*writes, draft.session_write(), *draft.claim_writes(), *draft.extra])
 
-    def create(self, draft: Draft) -> None:
-        """Writes the first commit of a session that does not exist yet. Raises StaleRead when it
-        does.
-        """
+    def creation(self, draft: Draft) -> list[Write]:
+        """The first commit of a session, as writes that are stale once it exists."""
         writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
         absent = (Condition("", "absent", reason="session is new"),)
         state = Write(draft.snapshot.key.state(), put=draft.session.to_item(), conditions=absent)  # type: ignore[arg-type]
-        self._records.write([*writes, state, *draft.extra])
+        return [*writes, state, *draft.extra]
+
+    def create(self, draft: Draft) -> None:
+        """Writes it. Raises StaleRead, AmbiguousWrite."""
+        self._records.write(self.creation(draft))
 
     def _entry_writes(self, draft: Draft, entry: DraftEntry) -> list[Write]:
         """The commit's item and the head that points behind it."""

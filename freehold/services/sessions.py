@@ -9,25 +9,25 @@ from freehold.domain import append
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState
 from freehold.engine.commit import Done, Transaction, perform
-from freehold.errors import InvalidRequest, NotFound, StaleRead
-from freehold.ids import is_id, new_id, parse_timestamp, timestamp
+from freehold.errors import InvalidRequest, NotFound
+from freehold.ids import is_id, new_id, timestamp
 from freehold.keys import SessionKey
 from freehold.ports import App, Condition, Write
+from freehold.services import changes
 from freehold.services.agents import load_agent, session_agent
+from freehold.services.changes import Change
 from freehold.services.keys import Caller
 from freehold.services.paging import Cursor, walk
+from freehold.services.session_view import render
 from freehold.session_doc import SessionDoc, StoredDoc, parse_doc, read_doc, write_doc
 from freehold.wire.agents import Agent
-from freehold.wire.events import CacheCreationUsage, SessionUpdatedEvent
+from freehold.wire.events import SessionUpdatedEvent
 from freehold.wire.sessions import (
     CreateSession,
     DeletedSession,
     Session,
     SessionList,
     SessionPage,
-    SessionStats,
-    SessionStatus,
-    SessionUsage,
     UpdateSession,
 )
 
@@ -48,21 +48,50 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
     shows it.
 
     With `initial_events` it is created running and its run is started. Raises InvalidRequest,
-    NotFound.
+    NotFound, Unavailable. Every id is minted before the first attempt, so that an attempt whose
+    answer was lost is found, and a second one cannot make a second session.
     """
-    agent = _usable_agent(app, caller, request)
-    _check_environment(app, caller, request.environment_id)
-    key = SessionKey(caller.workspace_id, new_id("sesn"))
+    key, thread_id = SessionKey(caller.workspace_id, new_id("sesn")), new_id("sthr")
+    events = [event.accepted() for event in request.initial_events or ()]
+
+    def plan() -> Change[Draft]:
+        agent = _usable_agent(app, caller, request)
+        _check_environment(app, caller, request.environment_id)
+        draft = _first_commit(app, caller, key, thread_id, agent.name)
+        if events:
+            append.append_events(draft, events)
+        draft.extra += [
+            write_doc(app.blobs, key, _doc(key, draft.at, agent, request), revision=0),
+            Write(key.index(), put={"created_at": draft.at}, conditions=(Condition("", "absent"),)),
+            *_references(caller, agent, request.environment_id),
+        ]
+        return Change(draft, app.log.creation(draft), landed)
+
+    def landed() -> bool:
+        return app.records.get([key.state()])[0] is not None
+
+    for run in Done(None, changes.perform(app, plan)).runs():
+        app.runs.start(run)
+    return retrieve_session(app, caller, key.session_id)
+
+
+def _first_commit(
+    app: App, caller: Caller, key: SessionKey, thread_id: str, agent_name: str
+) -> Draft:
+    """The commit of version 0, in which the primary thread is born."""
     now = app.clock()
     at = timestamp(now)
     head = Head(
-        thread_id=new_id("sthr"),
-        parent_id=None,
-        agent_name=agent.name,
-        created_at=at,
-        updated_at=at,
+        thread_id=thread_id, parent_id=None, agent_name=agent_name, created_at=at, updated_at=at
     )
-    doc = SessionDoc(
+    state = SessionState(primary_id=thread_id, updated_at=at)
+    draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now)
+    draft.born(head)
+    return draft
+
+
+def _doc(key: SessionKey, at: str, agent: Agent, request: CreateSession) -> SessionDoc:
+    return SessionDoc(
         id=key.session_id,
         agent=session_agent(agent),
         environment_id=request.environment_id,
@@ -71,25 +100,6 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
         created_at=at,
         updated_at=at,
     )
-    state = SessionState(primary_id=head.thread_id, updated_at=at)
-    draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now)
-    draft.born(head)
-    if request.initial_events:
-        append.append_events(draft, [event.accepted() for event in request.initial_events])
-    draft.extra += [
-        write_doc(app.blobs, key, doc, revision=0),
-        Write(key.index(), put={"created_at": at}, conditions=(Condition("", "absent"),)),
-        *_references(caller, agent, request.environment_id),
-    ]
-    try:
-        app.log.create(draft)
-    except StaleRead as error:
-        raise InvalidRequest(
-            "The agent or the environment was archived or deleted while the session was created."
-        ) from error
-    for run in Done(None, draft).runs():
-        app.runs.start(run)
-    return retrieve_session(app, caller, key.session_id)
 
 
 def _usable_agent(app: App, caller: Caller, request: CreateSession) -> Agent:
@@ -135,52 +145,6 @@ def retrieve_session(app: App, caller: Caller, session_id: str) -> Session:
     key, snapshot = locate_session(app, caller, session_id)
     stored = read_doc(app.records, app.blobs, key)
     return render(app, stored.doc, snapshot.session, snapshot.primary)
-
-
-def render(app: App, doc: SessionDoc, state: SessionState, primary: Head) -> Session:
-    """The session as the API shows it; status is derived, never stored."""
-    end = parse_timestamp(state.archived_at) if state.archived_at else app.clock()
-    running = 0.0
-    if state.running_since is not None:
-        running = max(0.0, (app.clock() - parse_timestamp(state.running_since)).total_seconds())
-    return Session(
-        id=doc.id,
-        agent=doc.agent,
-        environment_id=doc.environment_id,
-        title=doc.title,
-        status=status_of(state, primary),
-        metadata=doc.metadata,
-        resources=[],
-        vault_ids=[],
-        outcome_evaluations=[],
-        stats=SessionStats(
-            active_seconds=state.threads_active_us / 1e6 + running,
-            duration_seconds=max(0.0, (end - parse_timestamp(doc.created_at)).total_seconds()),
-        ),
-        usage=SessionUsage(
-            input_tokens=state.input_tokens,
-            output_tokens=state.output_tokens,
-            cache_read_input_tokens=state.cache_read_input_tokens,
-            cache_creation=CacheCreationUsage(
-                ephemeral_5m_input_tokens=state.cache_creation_5m,
-                ephemeral_1h_input_tokens=state.cache_creation_1h,
-            ),
-            active_seconds=state.active_us / 1e6 + running,
-        ),
-        budget=None,
-        created_at=doc.created_at,
-        updated_at=max(doc.updated_at, state.updated_at),
-        archived_at=state.archived_at,
-    )
-
-
-def status_of(state: SessionState, primary: Head) -> SessionStatus:
-    """`running` if any thread runs; parked and paused sessions are idle (BEHAVIOUR 5.3)."""
-    if state.archived_at is not None or primary.status == "terminated":
-        return "terminated"
-    if state.running:
-        return "rescheduling" if state.rescheduled else "running"
-    return "idle"
 
 
 def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
