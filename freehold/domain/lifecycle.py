@@ -219,7 +219,7 @@ def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> No
     )
 
 
-def close_span(draft: Draft, thread_id: str, usage: SpanModelUsage | None = None) -> None:
+def close_span(draft: Draft, thread_id: str) -> None:
     """Ends the open model request as failed. Every start gets an end, also on error and interrupt
     (BEHAVIOUR 6.2).
     """
@@ -228,7 +228,7 @@ def close_span(draft: Draft, thread_id: str, usage: SpanModelUsage | None = None
         SpanModelRequestEndEvent,
         model_request_start_id=draft.heads[thread_id].span,
         is_error=True,
-        model_usage=usage or SpanModelUsage(),
+        model_usage=SpanModelUsage(),
     )
     draft.set(thread_id, span=None)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from freehold.domain import lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Use
+from freehold.errors import ModelError
 from freehold.ports import Run, Usage
 from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
@@ -52,6 +53,14 @@ class Reply:
     children: tuple[tuple[str, str], ...] = ()
     cost: int = 0
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model request that gave no reply, and what was metered until it ended."""
+
+    error: ModelError
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,17 @@ from __future__ import annotations
 from freehold.domain import accounting, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
-from freehold.domain.step import CUT_SHORT, Lease, Limits, Next, Reply, after, fenced, is_taken
-from freehold.errors import ModelError
+from freehold.domain.step import (
+    CUT_SHORT,
+    Failure,
+    Lease,
+    Limits,
+    Next,
+    Reply,
+    after,
+    fenced,
+    is_taken,
+)
 from freehold.ids import new_id
 from freehold.ports import Run
 from freehold.wire.errors import session_error
@@ -185,14 +194,15 @@ def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
     draft.set_session(threads=draft.session.threads + 1)
 
 
-def fail_turn(draft: Draft, run: Run, holder: str, error: ModelError, limits: Limits) -> Next:
+def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Limits) -> Next:
     """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR
-    7.8).
+    7.8). What it cost counts: the span's own usage is zeros (BEHAVIOUR 0), the totals are not.
     """
     if not fenced(draft, run, holder):
         return "taken"
     thread_id = run.thread_id
-    head = draft.heads[thread_id]
+    head, error = draft.heads[thread_id], failure.error
+    accounting.book_tokens(draft, thread_id, failure.usage, cost=0)
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)

@@ -9,7 +9,7 @@ from typing import get_args
 
 from freehold.domain import permissions
 from freehold.domain.session import Use, UseState
-from freehold.domain.step import CUT_SHORT, Reply, ReplyEvent
+from freehold.domain.step import CUT_SHORT, Failure, Reply, ReplyEvent
 from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import (
@@ -77,7 +77,7 @@ class ReplyReader:
                 return self._reply(chunk)
         raise ModelError("model_request_failed", "The model's reply was cut off.", retryable=True)
 
-    def cut_short(self) -> Reply | ModelError:
+    def cut_short(self) -> Reply | Failure:
         """What is complete of a reply that there was no time to read on; with none of it, a failed
         request.
         """
@@ -86,7 +86,8 @@ class ReplyReader:
             complete = {n: text for n, text in self._message.texts.items() if text}
             self._message.texts = complete
         if not self._blocks:
-            return ModelError("model_request_failed", "The reply took too long.", retryable=True)
+            error = ModelError("model_request_failed", "The reply took too long.", retryable=True)
+            return Failure(error, self.usage)
         return self._reply(done)
 
     # ------------------------------------------------------------ blocks

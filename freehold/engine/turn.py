@@ -10,7 +10,7 @@ from freehold.domain import permissions
 from freehold.domain import turn as plans
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
-from freehold.domain.step import Next, Reply
+from freehold.domain.step import Failure, Next, Reply
 from freehold.domain.transcript import messages_of, with_cache_points
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
@@ -27,6 +27,7 @@ _WORKPLACE = (
     "between turns. Put what you hand over to the user in /mnt/session/outputs. Files the user "
     "uploads are under /mnt/session/uploads and are read-only."
 )
+_STOPPED = ("model_request_failed", "The request was stopped.")
 
 
 def run_turn(
@@ -87,7 +88,7 @@ class _Turn:
         )
         return done.answer
 
-    def _ask(self, agent: SessionAgent) -> Reply | ModelError | ModelStopped:
+    def _ask(self, agent: SessionAgent) -> Reply | Failure:
         """One model request, closed at once when an interrupt is accepted meanwhile."""
         topic = self._invocation.key.feed(self._run.thread_id)
         reader = self._reader(agent, self._app.feed, topic)
@@ -103,13 +104,15 @@ class _Turn:
             with self._invocation.watched(watch):
                 return reader.read(reply)
         except ModelError as error:
-            return error
-        except ModelStopped as error:
-            return reader.cut_short() if late.is_set() else error
+            return Failure(error, reader.usage)
+        except ModelStopped:
+            if late.is_set():
+                return reader.cut_short()
+            return Failure(ModelError(*_STOPPED, retryable=True), reader.usage)
         finally:
             reply.close()
 
-    def _advance(self, result: Reply | ModelError | ModelStopped) -> Outcome:
+    def _advance(self, result: Reply | Failure) -> Outcome:
         """Appends what came of the request, and starts what that asks for: a successor, a child."""
         done = perform(
             self._app,
@@ -129,10 +132,10 @@ class _Turn:
         seconds = self._pause(head.retries, result) if done.answer == "wait" else 0
         return Outcome(done.answer, seconds=seconds, turns=head.turns)
 
-    def _pause(self, retries: int, result: object) -> int:
+    def _pause(self, retries: int, result: Reply | Failure) -> int:
         """Seconds until the next attempt: what the provider asked for, else exponential."""
         settings = self._app.settings
-        asked = result.retry_after if isinstance(result, ModelError) else None
+        asked = result.error.retry_after if isinstance(result, Failure) else None
         backoff = min(
             settings.retry_cap_seconds, settings.retry_base_seconds * 2.0 ** max(0, retries - 1)
         )
@@ -141,12 +144,10 @@ class _Turn:
     def _landed(self, snapshot: Snapshot, entry: Entry) -> Next:
         return self._invocation.landed(snapshot, entry) or "turn"
 
-    def _plan_end(self, draft: Draft, result: Reply | ModelError | ModelStopped) -> Next:
+    def _plan_end(self, draft: Draft, result: Reply | Failure) -> Next:
         run, holder, limits = self._run, self._invocation.holder, self._invocation.limits
         if isinstance(result, Reply):
             return plans.finish_turn(draft, run, holder, result, limits)
-        if isinstance(result, ModelStopped):
-            result = ModelError("model_request_failed", "The request was stopped.", retryable=True)
         return plans.fail_turn(draft, run, holder, result, limits)
 
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 import pytest
 
 from freehold.engine import recovery
-from freehold.errors import NotFound
+from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ids import new_id
+from freehold.ports import Usage, UsageSeen
 from freehold.testing.script import script
 from tests.unit.sessions import Bench
 
@@ -68,6 +69,45 @@ def test_usage_of_requests_adds_up_to_the_sessions(tmp_path):
     assert usage["output_tokens"] == sum(span["output_tokens"] for span in spans) > 0
     assert usage["input_tokens"] == sum(span["input_tokens"] for span in spans)
     assert bench.head.usage["output_tokens"] == usage["output_tokens"]
+
+
+class Metered:
+    """Every request is metered, then ends as `end` says."""
+
+    def __init__(self, end):
+        self._end = end
+
+    def open(self, request):
+        return self
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        yield UsageSeen(Usage(input_tokens=100, output_tokens=7))
+        self._end()
+        raise ModelStopped
+
+
+def test_a_failed_request_counts_what_it_has_used(tmp_path):
+    def fail():
+        raise ModelError("model_overloaded", "busy", retryable=True)
+
+    bench = Bench(tmp_path, model=Metered(fail), max_model_retries=1)
+    bench.say("Hello.")
+    usage = bench.events[-2]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (200, 14)
+    spans = [e["model_usage"] for e in bench.events if e["type"] == "span.model_request_end"]
+    assert all(set(span.values()) == {0} for span in spans)
+    assert bench.head.usage["input_tokens"] == 200
+
+
+def test_an_interrupted_request_counts_what_it_has_used(tmp_path):
+    bench = Bench(tmp_path, model=Metered(lambda: bench.send({"type": "user.interrupt"})))
+    bench.say("Hello.")
+    usage = bench.events[-2]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (100, 7)
+    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
 
 
 def test_an_overloaded_model_is_retried_and_then_answers(tmp_path):
