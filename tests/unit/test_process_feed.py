@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from freehold.adapters.process_feed import _WAITING, ProcessFeed
+from freehold.adapters.process_feed import ProcessFeed
 from freehold.keys import Key
 
 TOPIC = "w/feed/t"
@@ -131,66 +131,6 @@ def test_the_producer_learns_whether_anybody_follows(feed):
     assert not feed.previewed(TOPIC)
 
 
-class Slow:
-    """A follower that takes the first frame and no more until it is let go."""
-
-    def __init__(self, feed):
-        self.frames = []
-        self.go = threading.Event()
-        self.subscription = feed.follow_previews(TOPIC, self._deliver)
-
-    def _deliver(self, frame):
-        self.frames.append(frame)
-        assert self.go.wait(20)
-
-
-def test_a_slow_follower_gets_the_beginning_of_a_preview_and_never_holds_the_producer(feed):
-    slow = Slow(feed)
-    feed.preview(TOPIC, _start("long"))
-    _until(lambda: slow.frames)
-    for n in range(10 * _WAITING):
-        feed.preview(TOPIC, _delta("long", n))
-    slow.go.set()
-    _until(lambda: len(slow.frames) == _WAITING + 1)
-    for n in range(10 * _WAITING, 10 * _WAITING + 5):
-        feed.preview(TOPIC, _delta("long", n))
-    feed.preview(TOPIC, _start("next"))
-    feed.preview(TOPIC, _delta("next", 0))
-    _until(lambda: _numbers(slow.frames, "next") == [-1, 0])
-    assert _numbers(slow.frames, "long") == list(range(-1, _WAITING))
-    slow.subscription.close()
-
-
-def test_a_preview_that_began_before_or_was_dropped_whole_is_not_joined(feed):
-    frames = []
-    feed.preview(TOPIC, _start("before"))
-    follower = feed.follow_previews(TOPIC, frames.append)
-    feed.preview(TOPIC, _delta("before", 0))
-    feed.preview(TOPIC, _start("e"))
-    feed.preview(TOPIC, _start("e"))
-    feed.preview(TOPIC, _delta("e", 0))
-    _until(lambda: len(frames) == 2)
-    assert frames == [_start("e"), _delta("e", 0)]
-    follower.close()
-
-
-def test_a_preview_whose_start_found_no_room_is_dropped_whole(feed):
-    slow = Slow(feed)
-    feed.preview(TOPIC, _start("long"))
-    _until(lambda: slow.frames)
-    for n in range(_WAITING):
-        feed.preview(TOPIC, _delta("long", n))
-    feed.preview(TOPIC, _start("dropped"))
-    slow.go.set()
-    _until(lambda: len(slow.frames) == _WAITING + 1)
-    feed.preview(TOPIC, _delta("dropped", 0))
-    feed.preview(TOPIC, _delta("long", _WAITING))
-    _until(lambda: len(slow.frames) == _WAITING + 2)
-    assert _numbers(slow.frames, "dropped") == []
-    assert _numbers(slow.frames, "long") == list(range(-1, _WAITING + 1))
-    slow.subscription.close()
-
-
 def test_a_follower_that_fails_disturbs_nobody(feed, caplog):
     frames = []
 
@@ -207,21 +147,6 @@ def test_a_follower_that_fails_disturbs_nobody(feed, caplog):
         _until(lambda: len(frames) == 2 and len(caplog.records) == 2)
     for follower in followers:
         follower.close()
-
-
-def test_the_delivering_thread_lives_while_somebody_follows(feed):
-    frames = []
-    for _ in range(3):
-        follower = feed.follow_previews(TOPIC, frames.append)
-        thread = feed._thread
-        assert thread.is_alive()
-        follower.close()
-        thread.join(20)
-        assert not thread.is_alive()
-    follower = feed.follow_previews(TOPIC, frames.append)
-    feed.preview(TOPIC, _start("e"))
-    _until(lambda: frames == [_start("e")])
-    follower.close()
 
 
 def test_followers_come_and_go_while_previews_are_made(feed):
