@@ -32,6 +32,9 @@ def test_a_loop_that_does_not_keep_up_sheds_the_rest_of_a_preview(tmp_path):
         feed.preview(topic, _start("long"))
         for n in range(20_000):
             feed.preview(topic, _delta("long", n))
+        while not offered:
+            await asyncio.sleep(0.001)
+        feed.preview(topic, _delta("long", 20_000))
         feed.preview(topic, _start("next"))
         feed.preview(topic, _delta("next", 0))
         while _delta("next", 0) not in offered:
