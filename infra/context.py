@@ -22,9 +22,9 @@ class Context(BaseModel):
     name: str = Field(default="Freehold", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")
     """Begins the names of the stacks; two installations of an account need two names."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    """Of the functions; the layer must have been built for it."""
+    """Of the functions."""
     layer: Path = Path("build/layer")
-    """Where `scripts/layer` left the dependencies."""
+    """Where `scripts/layer` left the dependencies, a folder for each architecture."""
     model: Literal["anthropic", "scripted"] = "anthropic"
     """`scripted` answers from a script and needs no key: to try an installation out."""
     model_base_url: str = ""

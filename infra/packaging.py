@@ -37,9 +37,12 @@ def package(scope: Construct, context: Context) -> Package:
     A layer shared between stacks would be an export, and CloudFormation refuses to change an export
     that is in use: the second deployment would fail. Raises LayerMissing.
     """
-    directory = ROOT / context.layer
+    directory = ROOT / context.layer / context.architecture
     if not (directory / "python").is_dir():
-        raise LayerMissing(f"{directory} holds no layer. Run: ./scripts/layer")
+        raise LayerMissing(
+            f"{directory} holds no layer. Run: ./scripts/layer --architecture"
+            f" {context.architecture}"
+        )
     architecture = _ARCHITECTURES[context.architecture]
     layer = lambda_.LayerVersion(
         scope,

@@ -1,0 +1,82 @@
+"""The synthesized stacks as the tests ask about them: by what things are, never by logical id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STACKS = ("Data", "Engine", "Api")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of a stack."""
+
+    stack: str
+    name: str
+    type: str
+    properties: dict[str, Any]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What one synthesis wrote."""
+
+    folder: Path
+
+    def template(self, stack: str) -> dict[str, Any]:
+        return json.loads((self.folder / f"Freehold-{stack}.template.json").read_text())
+
+    def all(self, kind: str) -> list[Resource]:
+        return [
+            Resource(stack, name, body["Type"], body.get("Properties", {}), body)
+            for stack in STACKS
+            for name, body in self.template(stack)["Resources"].items()
+            if body["Type"] == kind
+        ]
+
+    def one(self, kind: str) -> Resource:
+        (found,) = self.all(kind)
+        return found
+
+    def function(self, folder: str) -> Resource:
+        (found,) = [
+            function
+            for function in self.all("AWS::Lambda::Function")
+            if function.properties["Handler"] == f"functions.{folder}.index.handler"
+        ]
+        return found
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """Of the policies of a role, by the role's logical id."""
+        found = []
+        for policy in self.all("AWS::IAM::Policy"):
+            if {"Ref": role} in policy.properties["Roles"]:
+                found += policy.properties["PolicyDocument"]["Statement"]
+        return found
+
+    def permissions(self, folder: str) -> dict[str, list[Any]]:
+        """What a function may do: resources by action."""
+        role = self.function(folder).properties["Role"]["Fn::GetAtt"][0]
+        found: dict[str, list[Any]] = {}
+        for statement in self.statements(role):
+            assert statement["Effect"] == "Allow"
+            for action in listed(statement["Action"]):
+                found.setdefault(action, []).extend(listed(statement["Resource"]))
+        return found
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """Those for people; exports for other stacks are left out."""
+        found = self.template(stack).get("Outputs", {})
+        return {name: output["Value"] for name, output in found.items() if "Export" not in output}
+
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.folder / "validation-report.json").read_text())
+
+
+def listed(value: Any) -> list[Any]:
+    """CloudFormation writes a list of one as that one."""
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,63 @@
+"""The security rules run at every synthesis, and what stands against them has a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+from tests.infra.conftest import PYTHON, ROOT
+from tests.infra.templates import STACKS
+
+UNACKNOWLEDGED = """
+from infra import acknowledged
+acknowledged.acknowledge = lambda *finding: None
+from infra import app
+app.main()
+"""
+
+
+def _reasons(assembly):
+    found = {}
+    for stack in STACKS:
+        metadata = json.loads((assembly.folder / f"Freehold-{stack}.metadata.json").read_text())
+        for path, entries in metadata.items():
+            for entry in entries:
+                if entry["type"] == "aws:cdk:acknowledged-rules":
+                    found.update({(path, rule): why for rule, why in entry["data"].items()})
+    return found
+
+
+def test_each_finding_that_stands_has_its_reason(assembly):
+    reasons = _reasons(assembly)
+    assert len(reasons) > 10
+    for (path, rule), why in reasons.items():
+        assert "AwsSolutions-" in rule, path
+        assert len(why.split()) >= 8, (path, rule)
+
+
+def test_no_finding_about_permissions_stands_for_more_than_one_resource(assembly):
+    for path, rule in _reasons(assembly):
+        if "-IAM" in rule:
+            assert rule.endswith("]"), (path, rule)
+
+
+def test_an_unacknowledged_finding_ends_the_synthesis(assembly, tmp_path):
+    context = {"layer": str(assembly.folder.parent / "layer")}
+    done = subprocess.run(
+        [str(PYTHON), "-c", UNACKNOWLEDGED],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CDK_CONTEXT_JSON": json.dumps(context),
+            "CDK_OUTDIR": str(tmp_path / "out"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode != 0
+    for rule in ("IAM5[Resource::*]", "APIG4", "SMG4", "S1", "SF1"):
+        assert f"AwsSolutions-{rule}" in done.stdout + done.stderr
