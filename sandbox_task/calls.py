@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Protocol
 
+from freehold.toolset import INTERRUPTED
 from sandbox_task.journal import CallKey
-from sandbox_task.shell import INTERRUPTED, Killed
+from sandbox_task.shell import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

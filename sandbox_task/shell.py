@@ -21,7 +21,6 @@ _CHUNK_BYTES = 64 * 1024
 _ENDING_BYTES = 64
 """More than the longest ending: marker, exit status, line feed."""
 _SHELL = ("/bin/bash", "--noprofile", "--norc")
-INTERRUPTED = "interrupted"
 _CLOSED = "bash session terminated; restart required"
 
 

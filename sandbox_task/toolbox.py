@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from freehold.toolset import BASH_TIMEOUT_MS
-from sandbox_task.shell import INTERRUPTED, Killed, Shell, ShellClosed
+from freehold.toolset import BASH_TIMEOUT_MS, INTERRUPTED
+from sandbox_task.shell import Killed, Shell, ShellClosed
 from sandbox_task.tool_hosts import HostDied, ToolHosts
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Literal
 from freehold.domain import accounting, inputs
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState, Status, Use
+from freehold.toolset import INTERRUPTED
 from freehold.wire.base import WireModel
 from freehold.wire.content import TextBlock
 from freehold.wire.events import (
@@ -25,8 +26,6 @@ from freehold.wire.events import (
     SpanModelRequestEndEvent,
     SpanModelUsage,
 )
-
-INTERRUPTED = "Tool execution was interrupted before completion. Please retry."
 
 StopReason = WireModel
 

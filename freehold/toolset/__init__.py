@@ -39,6 +39,8 @@ MAX_GREP_LINE_BYTES = 2000
 GREP_CPU_SECONDS = 30
 MAX_GLOB_PATHS = 200
 MAX_WALKED_ENTRIES = 50_000
+INTERRUPTED = "Tool execution was interrupted before completion. Please retry."
+"""The text of a call that an interrupt ended (BEHAVIOUR 7.3)."""
 WAIT_SECONDS = 25.0
 """The longest time one request waits for a call that runs (DESIGN 7)."""
 

@@ -25,6 +25,7 @@ from freehold.testing.sandbox_calls import (
     text_of,
 )
 from freehold.testing.sandbox_contract import CONTRACT
+from freehold.toolset import INTERRUPTED
 
 RUNGS = ["bubblewrap", "container", "none"]
 ROOT = Path(__file__).parents[2]
@@ -256,6 +257,6 @@ def test_an_interrupted_file_tool_does_not_disturb_the_next(tmp_path):
         slow = call("grep", pattern="(a+)+$", path="line")
         assert sandboxes.execute(sandbox, boot_id, slow) is None
         sandboxes.cancel(sandbox, boot_id, [slow])
-        assert text_of(finish(sandboxes, sandbox, boot_id, slow)) == "interrupted"
+        assert text_of(finish(sandboxes, sandbox, boot_id, slow)) == INTERRUPTED
         assert said(sandboxes, sandbox, call("grep", pattern="a!", path="line")).endswith("!")
         assert "no such file" in failed(sandboxes, sandbox, call("read", file_path="none"))

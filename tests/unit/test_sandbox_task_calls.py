@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from freehold.toolset import INTERRUPTED
 from sandbox_task.calls import Calls, DigestDiffers, UnknownCall
 from sandbox_task.journal import CallKey, Journal
 from sandbox_task.output import LongResults
@@ -128,7 +129,7 @@ def test_a_cancelled_call_answers_at_once_and_its_late_result_is_dropped(tmp_pat
     assert calls.execute(KEY, "d", "bash", {}, 0.0) is None
     assert tools.begun.wait(10)
     calls.cancel(KEY, "d")
-    interrupted = result("interrupted", is_error=True)
+    interrupted = result(INTERRUPTED, is_error=True)
     assert calls.execute(KEY, "d", "bash", {}, 0.0) == interrupted
     tools.go.set()
     for thread in threading.enumerate():
@@ -142,7 +143,7 @@ def test_a_call_cancelled_before_it_came_is_refused_when_it_comes(tmp_path):
     tools = PatientTools()
     calls = make(tmp_path, tools)
     calls.cancel(KEY, "d")
-    assert calls.execute(KEY, "d", "bash", {}, 10.0) == result("interrupted", is_error=True)
+    assert calls.execute(KEY, "d", "bash", {}, 10.0) == result(INTERRUPTED, is_error=True)
     assert tools.count == 0
     calls.cancel(KEY, "d")
     assert [entry["what"] for entry in entries(tmp_path)] == ["cancelled", "done"]
