@@ -14,7 +14,7 @@ from typing import Any
 from freehold.domain import chain
 from freehold.domain.draft import Snapshot
 from freehold.domain.entry import Entry
-from freehold.domain.session import Head
+from freehold.domain.session import Head, SessionState
 
 BUSY = ("running", "rescheduling")
 
@@ -84,7 +84,8 @@ def _fact(
         "agent.tool_use": lambda: ("reply-part",),
         "agent.tool_result": lambda: ("result", event["tool_use_id"]),
     }
-    return simple.get(kind, lambda: (kind, reason))()
+    waits_for = (event.get("stop_reason") or {}).get("event_ids", ())
+    return simple.get(kind, lambda: (kind, reason, waits_for))()
 
 
 # ---------------------------------------------------------------- one feed
@@ -103,6 +104,7 @@ class _Checker:
         self.period = 0
         self.thread, self.thread_reason = "idle", ""
         self.session, self.session_reason = "idle", ""
+        self.waits_for: set[str] = set()
         self.last = ""
         self.stamp = ""
 
@@ -219,7 +221,7 @@ class _Checker:
         self.require(self.last == "session.usage", "session idle without session.usage before it")
         again = self.session == "idle" and self.session_reason != "requires_action"
         self.require(not again, "session idle twice")
-        self.session, self.session_reason = "idle", fact[1]
+        self.session, self.session_reason, self.waits_for = "idle", fact[1], set(fact[2])
 
 
 def check_feed(feed: Feed) -> _Checker:
@@ -240,11 +242,36 @@ def check_session(snapshot: Snapshot, feeds: Mapping[str, Feed], acked: Sequence
     _require(session.asks == parked, "`asks` disagrees with the heads")
     primary = checkers[session.primary_id]
     _require((primary.session != "idle") == (running > 0), "the feed's status is not the heads'")
+    _require((session.running_since is not None) == (running > 0), "time runs while nothing does")
+    _check_shown(session, heads, primary)
     for thread_id, head in heads.items():
         _check_head(head, session.gen)
+        _check_status(head, checkers[thread_id].thread)
         _require(head.version == len(feeds[thread_id].entries), "head and feed disagree")
     missing = set(acked) - primary.inputs
     _require(not missing, "an acknowledged append is missing")
+
+
+def _check_shown(session: SessionState, heads: Mapping[str, Head], primary: _Checker) -> None:
+    """What a client polls is what the last status event said."""
+    told = primary.session == "rescheduled"
+    _require(session.rescheduled == told, "`rescheduled` is not the last status event")
+    parked = (head for head in heads.values() if head.status == "requires_action")
+    asked = {use.event_id for head in parked for use in head.uses if use.state == "ask"}
+    _require(set(session.asked) == asked, "`asked` disagrees with the heads")
+    waits = primary.session == "idle" and primary.session_reason == "requires_action"
+    _require(not waits or primary.waits_for == asked, "the idle event names other calls")
+    _require(
+        waits or session.running or not session.asks,
+        "parked, and the last idle event says otherwise",
+    )
+
+
+def _check_status(head: Head, told: str) -> None:
+    shown = {"running": "running", "rescheduling": "rescheduled"}.get(head.status, "idle")
+    _require(head.status == "terminated" or shown == told, "a thread's status is not its event's")
+    since = head.running_since is not None
+    _require(since == head.is_busy, "a thread's time runs while it does not")
 
 
 def _check_head(head: Head, generation: int) -> None:

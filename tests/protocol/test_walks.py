@@ -19,6 +19,7 @@ from tests.protocol import clients
 from tests.protocol.world import Execution, Worker, World
 
 TEXT, TOOL, ASK, BOTH = (("text",),), (("allow", "text"),), (("ask", "text"),), (("both", "text"),)
+CALLS = (("calls", "allow", "calls", "allow", "text"),)
 CHILD = (("spawn", "text"), ("allow", "text"))
 CHILD_ASKS = (("spawn", "both", "text"), ("ask", "allow", "text"))
 
@@ -40,6 +41,13 @@ CASES = [
     Case("tool-dup", (("msg",),), TOOL, {"crash": 1, "dup": 1, "abort": 1, "slow": 1}),
     Case("tool-int", (("msg",), ("int",)), TOOL, {"crash": 1, "slow": 1, "dup": 1, "lost": 1}),
     Case("two-int", (("msg",), ("msg", "int")), TEXT, {"crash": 1, "error": 2, "late": 1}),
+    Case("retry", (("msg",), ("msg", "int")), TEXT, {"error": 3, "dup": 2, "slow": 1, "lost": 1}),
+    Case(
+        "calls-int",
+        (("msg", "int-tools", "msg", "int-tools"), ("int-tools",)),
+        CALLS,
+        {"crash": 2, "slow": 2, "dup": 2},
+    ),
     Case("successor", (("msg",), ("msg",), ("msg",)), TEXT, {"crash": 1, "slow": 1, "lost": 1}),
     Case("both", (("msg", "ok"), ("msg",)), BOTH, {"crash": 1, "lost": 1, "reboot": 1}),
     Case("ask-deny", (("msg", "deny"), ("int",)), ASK, {"crash": 1, "lost": 1}),
@@ -65,8 +73,17 @@ class Walk:
     def __init__(self, case: Case, seed: int, tmp_path) -> None:
         self.rng = random.Random(seed)
         self.case = case
-        self.world = World(tmp_path, replies=case.replies, leg_turns=case.leg_turns)
+        self.world = World(
+            tmp_path,
+            replies=case.replies,
+            leg_turns=case.leg_turns,
+            torn=seed % 3 == 1,
+            bell=seed % 2 == 1,
+        )
         self.left = dict(case.faults)
+        # All requests at once, or spread over the whole of the session's work.
+        self.haste = (1.0, 0.3, 0.1, 0.05)[seed // 2 % 4]
+        self.danger = (1.0, 0.2)[seed // 8 % 2]
         self.scripts = [list(script) for script in case.scripts]
         self.requests: list[Worker | None] = [None] * len(self.scripts)
         self.trace: list[str] = []
@@ -74,7 +91,7 @@ class Walk:
     def run(self) -> None:
         faults_until = LENGTH // 2
         for n in range(LENGTH):
-            options = self.options(faults=n < faults_until)
+            options = self.options(faults=n < faults_until and self.rng.random() < self.danger)
             if not options:
                 break
             label, act = self.rng.choice(options)
@@ -84,6 +101,13 @@ class Walk:
         for writes in list(self.world.flight):
             self.world.land(writes)
         self.world.settle()
+        COVERED["call-cancelled"] += len(self.world.cancelled)
+        COVERED["request-stopped"] += self.world.stopped_requests
+        COVERED["turn-interrupted"] += sum(
+            "interrupted" in entry.private
+            for feed in self.world.feeds.values()
+            for entry in feed.entries
+        )
         session = self.world.snapshot.session
         if not session.dead:
             assert session.running == 0
@@ -95,8 +119,6 @@ class Walk:
     # ------------------------------------------------------------ choices
     def options(self, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
         found: list[tuple[str, Callable[[], None]]] = []
-        for n in range(len(self.scripts)):
-            found += self._client(n)
         for worker in self.world.workers:
             if not worker.done:
                 found += self._worker(worker, faults=faults)
@@ -106,6 +128,9 @@ class Walk:
             found.append(("land", lambda w=writes: self.world.land(w)))
             found.append(("drop", lambda w=writes: self.world.flight.remove(w)))
         found += self._world(faults=faults)
+        if not found or self.rng.random() < self.haste:
+            for n in range(len(self.scripts)):
+                found += self._client(n)
         return found
 
     def _client(self, n: int) -> list[tuple[str, Callable[[], None]]]:
@@ -117,6 +142,9 @@ class Walk:
         asks = any(use.state == "ask" for head in heads for use in head.uses)
         if op in ("ok", "deny") and not asks and any(head.is_busy for head in heads):
             return []  # it has not seen that use yet
+        at_tools = any(e.stage == "tools" for e in self.world.open.values())
+        if op == "int-tools" and not at_tools and (self.world.open or self.world.primary.is_busy):
+            return []
         return [(f"client-{op}", lambda: self._request(n, op))]
 
     def _request(self, n: int, op: str) -> None:
@@ -138,6 +166,8 @@ class Walk:
             self.requests[n] = clients.confirm(world, self.rng.choice(uses), result)
         elif op == "msg":
             self.requests[n] = clients.message(world, f"{n}.{len(self.scripts[n])}")
+        elif op == "int-tools":  # at once, or the tools are over before it is accepted
+            self.requests[n] = clients.interrupt(world).finish()
         elif op == "int":
             self.requests[n] = clients.interrupt(world)
         else:

@@ -22,7 +22,14 @@ from freehold.engine import recovery
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
-from freehold.errors import AmbiguousWrite, ApiError, ModelError, SandboxLost
+from freehold.errors import (
+    AmbiguousWrite,
+    ApiError,
+    ModelError,
+    ModelStopped,
+    SandboxLost,
+    StaleRead,
+)
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
 from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, Write
@@ -117,6 +124,10 @@ class Execution:
 class World:
     """One session under test. `replies` are what the model answers, per thread in order of
     creation.
+
+    `torn`: a worker stands still inside its reads too, between the session and the thread, because
+    several items are not one snapshot. `bell`: doorbells ring after every transaction, and whoever
+    watches has looked at the log before it is answered; without, nothing is noticed but by reading.
     """
 
     tmp_path: Path
@@ -124,6 +135,8 @@ class World:
     cap: int | None = None
     leg_turns: int = 400
     max_retries: int = 1
+    torn: bool = False
+    bell: bool = False
     failures: list[tuple[str, BaseException]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -140,6 +153,9 @@ class World:
         self.workers: list[Worker] = []
         self.key: SessionKey | None = None
         self.erasing = False
+        self.cancelled: list[str] = []
+        self.stopped_requests = 0
+        self._feed = _Bells(self)
         secrets = LocalSecrets(self.tmp_path / "secrets")
         blobs = _NoBlobs()
         self.app = App(
@@ -159,7 +175,7 @@ class World:
             model=_Model(self),
             sandboxes=_Sandboxes(self),
             runs=_Runs(self),
-            feed=_Silence(),
+            feed=self._feed,
             clock=self._clock,
         )
         self.key, self.caller = seed_session(self.app, cap=self.cap)
@@ -261,14 +277,13 @@ class World:
 
     def land(self, writes: Sequence[Write]) -> None:
         """A transaction whose sender stopped listening arrives after all."""
-        from freehold.errors import StaleRead
-
         self.flight.remove(writes)
         try:
             self.store.write(writes)
         except StaleRead:
             return
         self.observe()
+        self._feed.ring()
 
     def settle(self, limit: int = 400) -> None:
         """Runs everything without further faults until nothing is left to do."""
@@ -306,7 +321,14 @@ class _Stepped:
         self._world = world
 
     def get(self, wanted):
-        return self._world.store.get(wanted)
+        world = self._world
+        worker = world.current
+        if not world.torn or worker is None or len(wanted) == 1:
+            return world.store.get(wanted)
+        first = world.store.get(wanted[:1])
+        if worker.pause("read") == "crash":
+            raise Killed
+        return first + world.store.get(wanted[1:])
 
     def query(self, pk, **bounds):
         return self._world.store.query(pk, **bounds)
@@ -328,10 +350,20 @@ class _Stepped:
             world.observe()
         except AssertionError as error:
             world.failures.append((worker.label if worker else "test", error))
+        world._feed.ring()
         if decision == "crash after":
             raise Killed
         if decision == "lost":
             raise AmbiguousWrite
+
+
+_CALLS = {
+    "allow": ["bash"],
+    "calls": ["bash", "bash"],
+    "ask": ["write"],
+    "both": ["bash", "write"],
+    "spawn": ["spawn"],
+}
 
 
 class _Model:
@@ -348,9 +380,10 @@ class _Model:
 class _Reply:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._closed = False
 
     def close(self) -> None:
-        pass
+        self._closed = True
 
     def __iter__(self) -> Iterator[Any]:
         world = self._world
@@ -363,13 +396,14 @@ class _Reply:
         world.model_requests.append(worker.run.thread_id)
         if decision == "error":
             raise ModelError("model_overloaded", "busy", retryable=True)
+        if self._closed:
+            world.stopped_requests += 1
+            raise ModelStopped
         head = world.snapshot.heads[worker.run.thread_id]
         threads = sorted(world.snapshot.heads)
         script = world.replies[min(threads.index(head.thread_id), len(world.replies) - 1)]
         word = script[head.replies] if head.replies < len(script) else "text"
-        names = {"allow": ["bash"], "ask": ["write"], "both": ["bash", "write"]}.get(word, [])
-        if word == "spawn":
-            names = ["spawn"]
+        names = _CALLS.get(word, [])
         yield BlockStarted(0, "text")
         yield BlockDone(0, {"type": "text", "text": f"{word} {head.replies}"})
         for n, name in enumerate(names, 1):
@@ -434,6 +468,7 @@ class _Sandboxes:
         if worker is not None and worker.pause("cancel") == "crash":
             raise Killed
         for call in calls:
+            world.cancelled.append(call.event_id)
             if boot_id == str(world.boot):
                 world.journal.setdefault(call.event_id, "cancelled")
 
@@ -454,14 +489,28 @@ class _Runs:
         return True
 
 
-class _Silence:
-    """No doorbell rings: whatever must be noticed is read from the log."""
+class _Bells:
+    """Rings for everybody after every transaction, which is too often and never too seldom; or
+    never, so that whatever must be noticed is read from the log.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rings: dict[object, Callable[[], None]] = {}
 
     def subscribe(self, topic, ring):
-        del topic, ring
-        return self
+        del topic
+        return _Subscription(self._rings, ring)
 
-    follow_previews = subscribe
+    def ring(self) -> None:
+        if not self._world.bell:
+            return
+        for ring in list(self._rings.values()):
+            ring()
+        for thread in threading.enumerate():
+            if thread.name == "watch":
+                thread.join(timeout=20)
+                assert not thread.is_alive(), "a watch hangs"
 
     def preview(self, topic, frame) -> None:
         pass
@@ -470,8 +519,14 @@ class _Silence:
         del topic
         return False
 
+
+class _Subscription:
+    def __init__(self, rings, ring) -> None:
+        self._rings = rings
+        rings[self] = ring
+
     def close(self) -> None:
-        pass
+        self._rings.pop(self, None)
 
 
 class _NoBlobs:
