@@ -20,7 +20,6 @@ from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Records, Runs
 from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
-from freehold.testing.scripted_model import ScriptedModel
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -81,6 +80,10 @@ def _model(environment: StoreEnvironment) -> Model:
     if not isinstance(environment, TurnEnvironment):
         return KeyedModel(lambda: None, _no_model)
     if environment.model == "scripted":
+        from freehold.testing.scripted_model import (  # noqa: PLC0415 - one function, if it says so
+            ScriptedModel,
+        )
+
         return ScriptedModel()
     base_url = environment.settings().anthropic_base_url
     stored = StoredKey(client("secretsmanager"), environment.model_key_secret_arn)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from freehold.ids import is_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Tracer
 
 Handler = Callable[[Any, Any], Any]
 Names = Mapping[str, str]
@@ -77,6 +80,8 @@ def _tracer(environment: Mapping[str, str]) -> Tracer | None:
     """
     if "AWS_XRAY_DAEMON_ADDRESS" not in environment:
         return None
+    from aws_lambda_powertools import Tracer  # noqa: PLC0415 - its SDK is in the layer only
+
     return Tracer(service="freehold", patch_modules=["botocore"])
 
 

@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from aws_cdk import App
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ROOT = Path(__file__).resolve().parents[1]
+
+RETENTION_DAYS = (7, 30, 90, 365)
+
+
+def _retention(days: int) -> int:
+    """A number given on the command line arrives as text, which a Literal would refuse."""
+    if days not in RETENTION_DAYS:
+        raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
+    return days
 
 
 class Context(BaseModel):
@@ -29,7 +38,7 @@ class Context(BaseModel):
     """`scripted` answers from a script and needs no key: to try an installation out."""
     model_base_url: str = ""
     """An endpoint of the Messages API; empty for the Claude API."""
-    log_retention_days: int = 30
+    log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     """7, 30, 90 or 365."""
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
