@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from functions.api.handler import make_handler as make_api
 from functions.observability import (
     names_of_request,
     names_of_run,
@@ -14,6 +15,7 @@ from functions.observability import (
     outcome_of_request,
     outcome_of_run,
 )
+from tests.unit.apps import app_on, memory_records
 
 SESSION = "sesn_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 RUN = {"workspace_id": "w", "session_id": SESSION, "thread_id": "sthr_1", "epoch": 2, "leg": 0}
@@ -118,12 +120,13 @@ def test_free_text_in_a_path_is_not_logged():
     }
 
 
-def test_a_request_ends_with_the_id_that_its_caller_was_given():
-    answer = {"statusCode": 404, "multiValueHeaders": {"request-id": ["req_1"]}}
+def test_a_request_ends_with_the_id_that_its_caller_was_given(tmp_path):
+    event = {"httpMethod": "GET", "path": "/v1/agents", "headers": {}, "body": None}
+    answer = make_api(app_on(memory_records(), tmp_path))(event, Context())
     assert outcome_of_request(answer) == {
         "outcome": "4xx",
-        "status": "404",
-        "request_id": "req_1",
+        "status": "401",
+        "request_id": json.loads(answer["body"])["request_id"],
     }
 
 
