@@ -47,20 +47,27 @@ def append_events(draft: Draft, events: Sequence[Event]) -> bool:
     """
     if draft.session.archived_at or draft.primary.status == "terminated":
         raise InvalidRequest("Cannot send events to archived session", should_retry=False)
+    if _resolve_first(draft, events):
+        return False
     accepted = [Accepted(n, event) for n, event in enumerate(events)]
     urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent)]
-    for item in [*urgent, *(a for a in accepted if a not in urgent)]:
-        event = item.event
-        if isinstance(event, UserInterruptEvent):
-            _interrupt(draft, event)
-        elif isinstance(event, UserToolConfirmationEvent):
-            if not _confirm(draft, event, item.position):
-                return False
-        elif isinstance(event, UserMessageEvent):
-            _message(draft, event, item.position)
-        else:
-            raise InvalidRequest(f"events[{item.position}]: `{event.type}` cannot be sent here")
+    for item in urgent:
+        _settle_or_stop(draft, item)
+    _answered(draft, events)
+    for item in accepted:
+        if isinstance(item.event, UserMessageEvent):
+            _message(draft, item.event, item.position)
     return True
+
+
+def _settle_or_stop(draft: Draft, item: Accepted) -> None:
+    event = item.event
+    if isinstance(event, UserInterruptEvent):
+        _interrupt(draft, event, item.position)
+    elif isinstance(event, UserToolConfirmationEvent):
+        _confirm(draft, event, item.position)
+    else:
+        raise InvalidRequest(f"events[{item.position}]: `{event.type}` cannot be sent here")
 
 
 def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
@@ -78,8 +85,7 @@ def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
             f"{at}: the session reached its budget; "
             f"only {_SETTLING}, and `user.interrupt` are accepted"
         )
-    if len(head.pending) >= MAX_PENDING:
-        raise InvalidRequest(f"{at}: {MAX_PENDING} events are waiting to be processed already")
+    _require_room(head, event, position)
     draft.inputs[event.id] = event.model_dump()
     seq = draft.add(thread_id, event)
     inputs.accept(draft, thread_id, event.id, event.type, seq)
@@ -87,7 +93,18 @@ def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
         lifecycle.start(draft, thread_id)
 
 
-def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
+def _require_room(head: Head, event: Event, position: int) -> None:
+    """Messages and interrupts are counted apart: a full queue can still be interrupted."""
+    is_interrupt = isinstance(event, UserInterruptEvent)
+    waiting = sum(pending.is_interrupt == is_interrupt for pending in head.pending)
+    if waiting >= MAX_PENDING:
+        raise InvalidRequest(
+            f"Invalid {event.type} event at events[{position}]: "
+            f"{MAX_PENDING} events are waiting to be processed already"
+        )
+
+
+def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
     """Decided by the thread's status, never by its claim: an idle, parked or rescheduling thread is
     stopped here, a running one by its next claim or advance.
     """
@@ -98,6 +115,7 @@ def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
         raise NotFound(f"Thread {thread_id} not found.")
     if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
+    _require_room(head, event, position)
     draft.need("gen", "running", "asks", "asked")
     if named is None:
         draft.set_session(gen=draft.session.gen + 1)
@@ -111,6 +129,7 @@ def _interrupt(draft: Draft, event: UserInterruptEvent) -> None:
         rest = tuple(p for p in draft.heads[thread_id].pending if not p.is_interrupt)
         draft.set(thread_id, pending=rest, gen=draft.session.gen)
     if named is None and _others_wait(draft, thread_id):
+        draft.need("todo")  # set already, it must not be cleared under this interrupt
         draft.set_session(todo=True)
 
 
@@ -122,12 +141,30 @@ def _others_wait(draft: Draft, thread_id: str) -> bool:
     return any(head.status in ("requires_action", "rescheduling") for head in others)
 
 
-def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> bool:
-    """Allows or denies one asked use. False when the thread's interrupt had to be resolved
-    first.
+def _resolve_first(draft: Draft, events: Sequence[Event]) -> bool:
+    """Whether the request answers a parked thread that an interrupt has not reached yet. That
+    interrupt is resolved alone, whatever else is asked for.
+    """
+    for event in events:
+        if not isinstance(event, UserToolConfirmationEvent):
+            continue
+        found = _find_use(draft, event.tool_use_id)
+        if found is not None and _is_behind(draft, found[0]):
+            lifecycle.stop_turn(draft, found[0].thread_id, by_append=True)
+            return True
+    return False
+
+
+def _is_behind(draft: Draft, head: Head) -> bool:
+    return head.status == "requires_action" and head.gen < draft.session.gen
+
+
+def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> None:
+    """Allows or denies one asked use. One that an interrupt of this very request closes is not
+    waiting any more.
     """
     found = _find_use(draft, event.tool_use_id)
-    if found is None or found[1].state != "ask":
+    if found is None or found[1].state != "ask" or _is_behind(draft, found[0]):
         raise InvalidRequest(
             f"Invalid {event.type} event at events[{position}]: "
             f"no tool use {event.tool_use_id} is waiting for confirmation"
@@ -135,9 +172,6 @@ def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> b
     head, use = found
     thread_id = head.thread_id
     draft.need("gen")
-    if head.status == "requires_action" and draft.session.gen > head.gen:
-        lifecycle.stop_turn(draft, thread_id, by_append=True)
-        return False
     draft.add(thread_id, event.model_copy(update={"processed_at": draft.stamp(thread_id)}))
     state: UseState = "allow" if event.result == "allow" else "done"
     if event.result == "deny":
@@ -145,20 +179,23 @@ def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> b
     uses = tuple(replace(u, state=state) if u is use else u for u in head.uses)
     draft.set(thread_id, uses=uses)
     if head.status == "requires_action":
-        _answered(draft, thread_id, use.event_id)
-    return True
+        draft.need("asked")
+        draft.set_session(asked=tuple(a for a in draft.session.asked if a != use.event_id))
 
 
-def _answered(draft: Draft, thread_id: str, event_id: str) -> None:
-    """The last answer starts a parked thread; an earlier one repeats the session's idle with what
-    remains.
+def _answered(draft: Draft, events: Sequence[Event]) -> None:
+    """The last answer starts a parked thread. Where calls remain, the session's idle is repeated
+    with those, once a request.
     """
-    draft.need("running", "asks", "asked")
-    draft.set_session(asked=tuple(a for a in draft.session.asked if a != event_id))
-    if not any(use.state == "ask" for use in draft.heads[thread_id].uses):
+    ids = [event.tool_use_id for event in events if isinstance(event, UserToolConfirmationEvent)]
+    threads = dict.fromkeys(found[0].thread_id for i in ids if (found := _find_use(draft, i)))
+    parked = [t for t in threads if draft.heads[t].status == "requires_action"]
+    complete = [t for t in parked if not lifecycle.asked(draft.heads[t])]
+    for thread_id in complete:
+        draft.need("asks")
         draft.set_session(asks=draft.session.asks - 1)
         lifecycle.start(draft, thread_id)
-    else:
+    if len(complete) < len(parked):
         remaining = SessionRequiresAction(event_ids=list(draft.session.asked))
         lifecycle.session_idle(draft, remaining)
 
@@ -203,10 +240,9 @@ def archive_session(draft: Draft) -> None:
         raise InvalidRequest(
             "Cannot archive a session while it is running. Interrupt it and wait for idle first."
         )
-    for thread_id, head in draft.snapshot.heads.items():
+    for thread_id in draft.snapshot.heads:
         draft.set(thread_id, status="terminated", uses=(), pending=(), archived_at=draft.at)
-        named = {"session_thread_id": thread_id, "agent_name": head.agent_name}
-        draft.emit(thread_id, SessionThreadStatusTerminatedEvent, **named)
+        lifecycle.post(draft, thread_id, SessionThreadStatusTerminatedEvent)
     draft.set_session(asks=0, asked=(), archived_at=draft.at)
     draft.emit(draft.session.primary_id, SessionStatusTerminatedEvent)
 

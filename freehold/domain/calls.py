@@ -111,6 +111,7 @@ def release(draft: Draft, run: Run, limits: Limits, *, failed: bool) -> bool:
     thread_id = run.thread_id
     if not lifecycle.may_work(draft.snapshot, thread_id, run.epoch, run.leg):
         return False
+    draft.need("gen")
     retries = draft.heads[thread_id].retries + failed
     draft.set(thread_id, epoch=run.epoch + 1, leg=0, turns=0, retries=retries)
     draft.claims[thread_id] = None

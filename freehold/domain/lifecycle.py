@@ -82,7 +82,6 @@ def settle(
     child's end delivers its report and starts an idle parent in this same transaction, before the
     count goes down: the session does not idle in between.
     """
-    draft.need("running", "asks", "asked", "rescheduled")
     head = draft.heads[thread_id]
     accounting.book_time(draft, head)
     draft.set(thread_id, status=status, running_since=None)
@@ -113,6 +112,7 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     `requires_action` outranks `budget_reached`, which outranks the thread's own reason (BEHAVIOUR
     5.3).
     """
+    draft.need("running", "asks", "asked", "rescheduled")
     if draft.session.running:
         return
     if draft.session.running_since is not None:
@@ -168,7 +168,6 @@ def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
     """requires_action to idle; nothing was running here, so only the count of parked threads
     changes.
     """
-    draft.need("asks", "asked", "running")
     gone = set(asked(head))
     draft.set_session(
         asks=draft.session.asks - 1,

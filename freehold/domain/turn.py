@@ -55,6 +55,7 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
     if head.is_runnable:
         return "tools"
     draft.need_claim_as_read(thread_id)
+    draft.need("gen")
     if lifecycle.is_interrupted(draft.session, head):
         draft.claims[thread_id] = None
         return lifecycle.stop_turn(draft, thread_id)
@@ -64,7 +65,7 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
         draft.claims[thread_id] = None
         return after(draft, run, Limits(0, 0, 0), SessionEndTurn())
     if draft.session.is_over_budget:
-        draft.need("spend", "cap", "gen")
+        draft.need("spend", "cap")
         lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
         draft.claims[thread_id] = None
         return "idle"
@@ -77,7 +78,6 @@ def _claim(draft: Draft, head: Head, lease: Lease) -> None:
     happens at a start.
     """
     thread_id = head.thread_id
-    draft.need("gen")
     draft.need_budget()
     if head.status == "rescheduling":
         _resume(draft, head)
@@ -90,9 +90,11 @@ def _claim(draft: Draft, head: Head, lease: Lease) -> None:
 
 
 def _resume(draft: Draft, head: Head) -> None:
-    """A retry begins: rescheduling to running."""
+    """A retry begins: rescheduling to running. Not to tell of it is a decision too: the session may
+    have been read before the thread.
+    """
+    draft.need("rescheduled")
     if draft.session.rescheduled:
-        draft.need("rescheduled", "running")
         draft.emit(draft.session.primary_id, SessionStatusRunningEvent)
         draft.set_session(rescheduled=False)
     lifecycle.post(draft, head.thread_id, SessionThreadStatusRunningEvent)

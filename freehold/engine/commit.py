@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,26 +29,26 @@ class Transaction(Generic[T]):
     """What to do to a thread. `plan` composes or answers; it may be called again, and raises to
     refuse.
 
-    `landed` gives the answer when an earlier attempt turns out to have been committed. `inputs` are
-    bodies of queued events for a given snapshot.
+    `landed` gives the answer when an earlier attempt turns out to have been committed, from its
+    commits, one a feed. `inputs` are bodies of queued events for a given snapshot.
     """
 
     key: SessionKey
     thread_id: str
     actor: str
     plan: Callable[[Draft], T]
-    landed: Callable[[Snapshot, Entry], T]
+    landed: Callable[[Snapshot, Sequence[Entry]], T]
     inputs: Callable[[Snapshot], Mapping[str, JsonObject]] = lambda _: {}
     every: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """The answer, the draft it came with, and the entry where an earlier attempt had landed."""
+    """The answer, the draft it came with, and the commits of an earlier attempt that had landed."""
 
     answer: T
     draft: Draft
-    entry: Entry | None = None
+    entries: tuple[Entry, ...] = ()
 
     def runs(self) -> list[Run]:
         """The executions to start: threads that run now and did not under this name before.
@@ -64,7 +64,7 @@ class Done(Generic[T]):
             same = (
                 same and before is not None and (before.epoch, before.leg) == (head.epoch, head.leg)
             )
-            if head.status == "running" and (self.entry is not None or not same):
+            if head.status == "running" and (self.entries or not same):
                 name = (key.workspace_id, key.session_id, thread_id, head.epoch, head.leg)
                 found.append(Run(*name))
         return found
@@ -75,13 +75,11 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
     many attempts.
     """
     commit_id = new_id("cmt")
-    since: int | None = None
-    unsure = False
+    unsure: dict[str, int] = {}
     for attempt in range(app.settings.write_attempts):
         if attempt:
             _pause(app.settings.write_backoff_seconds * 2**attempt)
         snapshot = app.log.read(transaction.key, transaction.thread_id, every=transaction.every)
-        thread_id = transaction.thread_id or snapshot.session.primary_id
         draft = Draft(
             snapshot,
             commit_id=commit_id,
@@ -89,12 +87,8 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
             now=app.clock(),
             inputs=transaction.inputs(snapshot),
         )
-        head = snapshot.heads.get(thread_id)
-        since = (head.version if head else 0) if since is None else since
-        if unsure:
-            entry = app.log.find_commit(transaction.key, thread_id, commit_id, since)
-            if entry is not None:
-                return Done(transaction.landed(snapshot, entry), draft, entry)
+        if found := _find(app, draft, unsure):
+            return Done(transaction.landed(snapshot, found), draft, found)
         answer = transaction.plan(draft)
         if not draft.touched and not draft.extra:
             return Done(answer, draft)
@@ -103,10 +97,25 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
         except StaleRead:
             continue
         except AmbiguousWrite:
-            unsure = True
+            for entry in draft.entries():
+                unsure.setdefault(entry.thread_id, entry.head.version - 1)
             continue
         return Done(answer, draft)
     raise Unavailable("The session is too busy to take this write. Try again.", retry_after=1)
+
+
+def _find(app: App, draft: Draft, unsure: Mapping[str, int]) -> tuple[Entry, ...]:
+    """The commits of attempts that got no answer, in the feeds they wrote to: by thread, the
+    version each would have. A transaction lands in all of its feeds or in none, so with one of them
+    seen, the others are there too.
+    """
+
+    def look() -> tuple[Entry, ...]:
+        find, key = app.log.find_commit, draft.snapshot.key
+        found = (find(key, t, draft.commit_id, since) for t, since in unsure.items())
+        return tuple(entry for entry in found if entry is not None)
+
+    return look() and look()
 
 
 def _pause(ceiling: float) -> None:

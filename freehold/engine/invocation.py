@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,7 +69,7 @@ class Invocation:
         until = self.app.clock() + timedelta(seconds=self.app.settings.lease_seconds)
         return Lease(self.holder, timestamp(until))
 
-    def landed(self, snapshot: Snapshot, _: Entry) -> Next | None:
+    def landed(self, snapshot: Snapshot, _: Sequence[Entry]) -> Next | None:
         """After a lost answer: None when our claim landed and is still ours, else what the head
         says comes next.
         """

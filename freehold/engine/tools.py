@@ -90,14 +90,14 @@ class _Round:
             ),
         )
 
-    def _landed_begin(self, snapshot: Snapshot, entry: Entry) -> Next | plans.Step:
+    def _landed_begin(self, snapshot: Snapshot, found: Sequence[Entry]) -> Next | plans.Step:
         """Our claim landed: what it marked is ours to dispatch; without a mark it was the claim of
         a cancellation.
         """
-        answer = self._invocation.landed(snapshot, entry)
+        answer = self._invocation.landed(snapshot, found)
         if answer is not None:
             return answer
-        return "dispatch" if "started" in entry.private else "cancel"
+        return "dispatch" if any("started" in entry.private for entry in found) else "cancel"
 
     def _calls(self, uses: Sequence[Use]) -> dict[str, ToolCall]:
         """The calls behind the uses, by event id, from the events of the reply."""

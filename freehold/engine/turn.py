@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from threading import Event
 
@@ -141,8 +142,8 @@ class _Turn:
         )
         return ceil(max(asked or 0.0, backoff))
 
-    def _landed(self, snapshot: Snapshot, entry: Entry) -> Next:
-        return self._invocation.landed(snapshot, entry) or "turn"
+    def _landed(self, snapshot: Snapshot, found: Sequence[Entry]) -> Next:
+        return self._invocation.landed(snapshot, found) or "turn"
 
     def _plan_end(self, draft: Draft, result: Reply | Failure) -> Next:
         run, holder, limits = self._run, self._invocation.holder, self._invocation.limits

@@ -26,32 +26,32 @@ def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) 
 
     Raises InvalidRequest, NotFound.
     """
-    key, snapshot = locate_session(app, caller, session_id)
+    key, _ = locate_session(app, caller, session_id)
     events = [event.accepted() for event in request.events]
-    every = snapshot.session.threads > 1
-    done = _append(app, caller, key, events, every=every)
+    done = _append(app, caller, key, events)
     while not done.answer:  # an unresolved interrupt was resolved first: judge the request again
         _start_runs(app, done)
-        done = _append(app, caller, key, events, every=every)
+        done = _append(app, caller, key, events)
     _start_runs(app, done)
     stored = _stored(done)
     return SentEvents(data=[stored.get(event.id) or event.model_dump() for event in events])
 
 
-def _append(
-    app: App, caller: Caller, key: SessionKey, events: Sequence[Event], *, every: bool
-) -> Done[bool]:
+def _append(app: App, caller: Caller, key: SessionKey, events: Sequence[Event]) -> Done[bool]:
+    ids = {event.id for event in events}
+
     def plan(draft: Draft) -> bool:
         if draft.session.dead:
             raise NotFound(f"Session {key.session_id} not found.")
         return append.append_events(draft, events)
 
-    def landed(_: Snapshot, entry: Entry) -> bool:
-        return any(event["id"] == events[0].id for event in entry.events)
+    def landed(_: Snapshot, found: Sequence[Entry]) -> bool:
+        """False where what landed was the resolution of an interrupt, without the request."""
+        return any(event["id"] in ids for entry in found for event in entry.events)
 
     return perform(
         app,
-        Transaction(key, "", actor=caller.key_id, plan=plan, landed=landed, every=every),
+        Transaction(key, "", actor=caller.key_id, plan=plan, landed=landed, every=True),
     )
 
 
@@ -63,8 +63,8 @@ def _start_runs(app: App, done: Done[bool]) -> None:
 
 def _stored(done: Done[bool]) -> dict[str, JsonObject]:
     """The events as they were written, by id; the last sighting of each."""
-    if done.entry is not None:
-        return {str(event["id"]): event for event in done.entry.events}
+    if done.entries:
+        return {str(e["id"]): e for entry in done.entries for e in entry.events}
     found: dict[str, JsonObject] = {}
     for entry in done.draft.entries():
         for event in entry.events:
