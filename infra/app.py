@@ -21,6 +21,13 @@ from infra.data import Data
 from infra.engine import Engine
 from infra.packaging import LayerMissing
 
+FLAGS = {
+    # What another stack uses cannot be deleted under it.
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
+    "@aws-cdk/aws-apigateway:logGroupDestinationArnWithoutWildcard": True,
+}
+"""Behaviours of the CDK that its versions differ in; here, so that every synthesis is the same."""
+
 
 def build(app: App, context: Context) -> None:
     """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in."""
@@ -39,7 +46,7 @@ def build(app: App, context: Context) -> None:
 
 def main() -> None:
     """Synthesizes into the CDK's output directory. Exits with 1 and one line when it cannot."""
-    app = App(analytics_reporting=False)
+    app = App(analytics_reporting=False, context=FLAGS)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         build(app, Context.of(app))
