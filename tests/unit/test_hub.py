@@ -25,20 +25,26 @@ def test_a_loop_that_does_not_keep_up_sheds_the_rest_of_a_preview(tmp_path):
 
     async def main():
         hub = Hub(bench.app)
+        first, last = asyncio.Event(), asyncio.Event()
+
+        def offer(frame):
+            offered.append(frame)
+            first.set()
+            if frame == _delta("next", 0):
+                last.set()
+
         wanted = frozenset({"agent.message"})
         following = hub.follow(bench.key, bench.head, 0, wanted)
-        following.follower.offer = offered.append
+        following.follower.offer = offer
         feed = bench.app.feed
         feed.preview(topic, _start("long"))
         for n in range(20_000):
             feed.preview(topic, _delta("long", n))
-        while not offered:
-            await asyncio.sleep(0.001)
+        await first.wait()
         feed.preview(topic, _delta("long", 20_000))
         feed.preview(topic, _start("next"))
         feed.preview(topic, _delta("next", 0))
-        while _delta("next", 0) not in offered:
-            await asyncio.sleep(0.001)
+        await last.wait()
         following.close()
         hub.release()
 
