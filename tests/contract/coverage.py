@@ -7,9 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _SDK = "tests/contract/test_sdk.py"
-_LIVE = "tests/contract/test_live.py"
-_CRASHES = "tests/protocol/test_crash_matrix.py"
-_WALKS = "tests/protocol/test_walks.py"
+_SDK_EVENTS = "tests/contract/test_sdk_events.py"
 
 
 class Done(NamedTuple):
@@ -180,7 +178,9 @@ OPERATIONS: dict[str, Status] = {
 
 EVENTS: dict[str, Status] = {
     "user.message": Done(f"{_SDK}::test_sessions_events_send"),
-    "user.interrupt": Done(f"{_WALKS}::test_every_walk_keeps_the_invariants_and_ends"),
+    "user.interrupt": Done(
+        f"{_SDK_EVENTS}::test_an_interrupt_ends_a_running_tool_and_the_message_beside_it_is_answered"
+    ),
     "user.tool_confirmation": NotYet("permission_policy: always_ask"),
     "user.custom_tool_result": NotYet("custom tools"),
     "user.tool_result": NotYet("self_hosted environments"),
@@ -199,18 +199,22 @@ EVENTS: dict[str, Status] = {
     "session.status_running": Done(f"{_SDK}::test_sessions_events_list"),
     "session.status_idle": Done(f"{_SDK}::test_sessions_events_list"),
     "session.status_rescheduled": Done(
-        f"{_CRASHES}::test_every_fault_at_every_port_call_converges"
+        f"{_SDK_EVENTS}::test_a_failed_request_is_rescheduled_and_then_answered"
     ),
     "session.status_terminated": Done(f"{_SDK}::test_sessions_archive"),
     "session.updated": Done(f"{_SDK}::test_sessions_update"),
-    "session.deleted": Done(f"{_LIVE}::test_the_last_event_ends_the_follower"),
-    "session.error": Done(f"{_CRASHES}::test_every_fault_at_every_port_call_converges"),
+    "session.deleted": Done(
+        f"{_SDK_EVENTS}::test_a_deletion_is_the_last_event_of_an_open_stream"
+    ),
+    "session.error": Done(
+        f"{_SDK_EVENTS}::test_a_failed_request_is_rescheduled_and_then_answered"
+    ),
     "session.usage": Done(f"{_SDK}::test_sessions_events_list"),
     "session.thread_created": NotYet("multi-agent sessions"),
     "session.thread_status_running": Done(f"{_SDK}::test_sessions_events_list"),
     "session.thread_status_idle": Done(f"{_SDK}::test_sessions_events_list"),
     "session.thread_status_rescheduled": Done(
-        f"{_CRASHES}::test_every_fault_at_every_port_call_converges"
+        f"{_SDK_EVENTS}::test_a_failed_request_is_rescheduled_and_then_answered"
     ),
     "session.thread_status_terminated": Done(f"{_SDK}::test_sessions_archive"),
     "span.model_request_start": Done(f"{_SDK}::test_sessions_events_list"),
