@@ -28,6 +28,7 @@ LIMITS = Limits(leg_turns=0, max_retries=2, max_tool_rounds=10)
 ERROR = Failure(ModelError("model_overloaded", "busy", retryable=True), Usage())
 FATAL = Failure(ModelError("billing", "no credit", retryable=False), Usage())
 MESSAGE, INTERRUPT = "user.message", "user.interrupt"
+SPENT = Usage(input_tokens=3, output_tokens=4)
 
 
 def claim(holder: str = "me", until: str = LATER, epoch: int = 1, leg: int = 0) -> Claim:
