@@ -203,12 +203,8 @@ EVENTS: dict[str, Status] = {
     ),
     "session.status_terminated": Done(f"{_SDK}::test_sessions_archive"),
     "session.updated": Done(f"{_SDK}::test_sessions_update"),
-    "session.deleted": Done(
-        f"{_SDK_EVENTS}::test_a_deletion_is_the_last_event_of_an_open_stream"
-    ),
-    "session.error": Done(
-        f"{_SDK_EVENTS}::test_a_failed_request_is_rescheduled_and_then_answered"
-    ),
+    "session.deleted": Done(f"{_SDK_EVENTS}::test_a_deletion_is_the_last_event_of_an_open_stream"),
+    "session.error": Done(f"{_SDK_EVENTS}::test_a_failed_request_is_rescheduled_and_then_answered"),
     "session.usage": Done(f"{_SDK}::test_sessions_events_list"),
     "session.thread_created": NotYet("multi-agent sessions"),
     "session.thread_status_running": Done(f"{_SDK}::test_sessions_events_list"),
