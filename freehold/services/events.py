@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from freehold.domain import append
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry, StoredEvent
+from freehold.domain.session import Head
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
 from freehold.keys import SessionKey
 from freehold.ports import App
 from freehold.services.keys import Caller
-from freehold.services.paging import Cursor
+from freehold.services.paging import MAX_PAGE_BYTES, Cursor
 from freehold.services.sessions import locate_session
 from freehold.toolset import JsonObject
 from freehold.wire.event_input import SendEvents
 from freehold.wire.events import Event
 from freehold.wire.lists import EventList, EventPage, SentEvents
+
+_SEQ = re.compile(r"[0-9]{1,12}")
 
 
 def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) -> SentEvents:
@@ -84,37 +90,66 @@ def list_events(app: App, caller: Caller, session_id: str, query: EventList) -> 
 def page_of(
     app: App, key: SessionKey, snapshot: Snapshot, thread_id: str, query: EventList
 ) -> EventPage:
-    """Events in feed order, as of the snapshot.
+    """Events in feed order, as of the snapshot; a page ends at its limit or at 4 MB.
 
-    A queued event shows unstamped only while it is queued; afterwards at its stamped place.
+    A queued event shows unstamped only while it is queued; afterwards at its stamped place. Newest
+    first that place is behind the reader, so there what was queued is what was when the walk began.
     """
     reverse = query.order == "desc"
     head = snapshot.heads[thread_id]
-    queued = {pending.event_id for pending in head.pending}
     cursor = Cursor.parse(query.page, order=query.order)
-    beyond = require_position(cursor.position) if cursor.position else None
-    if reverse:
-        beyond = head.next_seq if beyond is None else min(beyond, head.next_seq)
-    found: list[StoredEvent] = []
-    for event in app.log.scan(key, thread_id, beyond=beyond or 0, reverse=reverse):
+    place = _Place.parse(cursor.position) if cursor.position else _Place.before_all(head, query)
+    queue = place if reverse else _Place.before_all(head, query)
+    beyond = min(place.seq, head.next_seq) if reverse else place.seq
+    page: list[StoredEvent] = []
+    size, more = 0, False
+    for event in app.log.scan(key, thread_id, beyond=beyond, reverse=reverse):
         if event.seq >= head.next_seq:
             break
-        if _is_shown(event.body, queued) and query.admits(event.body):
-            found.append(event)
-        if len(found) > query.limit:
+        if not queue.shows(event) or not query.admits(event.body):
+            continue
+        if len(page) >= query.limit or size > MAX_PAGE_BYTES:
+            more = True
             break
-    page = found[: query.limit]
-    next_page = Cursor(str(page[-1].seq), query.order).text() if len(found) > len(page) else None
+        page.append(event)
+        size += len(json.dumps(event.body))
+    next_page = Cursor(queue.text(page[-1].seq), query.order).text() if more else None
     return EventPage(data=[event.body for event in page], next_page=next_page)
 
 
-def _is_shown(body: JsonObject, queued: set[str]) -> bool:
-    """Everything stamped; an unstamped sighting only while its event waits."""
-    return body.get("processed_at") is not None or body["id"] in queued
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a page begins, and the first message and the first interrupt that wait (0 = none): the
+    log takes all messages at once and all interrupts at once, so later ones wait too.
+    """
 
+    seq: int
+    messages: int
+    interrupts: int
 
-def require_position(text: str) -> int:
-    """A sequence number from a cursor. Raises InvalidRequest."""
-    if not text.isdecimal():
-        raise InvalidRequest("Invalid `page` cursor.")
-    return int(text)
+    @classmethod
+    def before_all(cls, head: Head, query: EventList) -> _Place:
+        messages = [p.seq for p in head.pending if not p.is_interrupt]
+        interrupts = [p.seq for p in head.pending if p.is_interrupt]
+        seq = head.next_seq if query.order == "desc" else 0
+        return cls(seq, min(messages, default=0), min(interrupts, default=0))
+
+    @classmethod
+    def parse(cls, text: str) -> _Place:
+        """Raises InvalidRequest."""
+        parts = text.split(".")
+        if len(parts) != len(fields(cls)) or not all(map(_SEQ.fullmatch, parts)):
+            raise InvalidRequest("Invalid `page` cursor.")
+        return cls(*map(int, parts))
+
+    def text(self, seq: int) -> str:
+        """The place behind `seq` on the same walk."""
+        return f"{seq}.{self.messages}.{self.interrupts}"
+
+    def shows(self, event: StoredEvent) -> bool:
+        """Everything stamped; an unstamped sighting only while its event waits."""
+        if event.body.get("processed_at") is not None:
+            return True
+        is_interrupt = event.body["type"] == "user.interrupt"
+        first = self.interrupts if is_interrupt else self.messages
+        return 0 < first <= event.seq
