@@ -154,7 +154,11 @@ class EventLog:
         return [self._entry(key, item) for _, item in page.items], page.more
 
     def history(self, key: SessionKey, thread_id: str) -> list[Entry]:
-        """The whole feed, oldest first; only what is new since the last call is read."""
+        """The whole feed, oldest first; only what is new since the last call is read.
+
+        A query is not one snapshot: a commit can be missed whose successor is seen, and the hole
+        would stay. Raises LookupError where one shows.
+        """
         feed = key.feed(thread_id)
         known = self._histories.get(feed)
         found: list[Entry] = []
@@ -166,6 +170,8 @@ class EventLog:
             found += batch
         if found:
             known = [*known, *found]
+            if known[-1].version != len(known) - 1:
+                raise LookupError(f"the feed of {thread_id} was read with a hole")
             self._histories.put(feed, known)
         return known
 
@@ -244,10 +250,11 @@ class EventLog:
     def _entry(self, key: SessionKey, item: Item) -> Entry:
         """An item of any schema version so far as an `Entry`."""
         stored: Any = item
-        events = json.loads(stored["events"])
+        events, size = json.loads(stored["events"]), len(stored["events"]) + len(stored["private"])
         if _POINTER.encode() in stored["events"]:
-            events = [self._resolve(key, event) for event in events]
-        private = self._resolve(key, json.loads(stored["private"]))
+            resolved = [self._resolve(key, event) for event in events]
+            events, size = [body for body, _ in resolved], size + sum(n for _, n in resolved)
+        private, large = self._resolve(key, json.loads(stored["private"]))
         return Entry(
             version=stored["version"],
             first_seq=stored["first_seq"],
@@ -258,18 +265,18 @@ class EventLog:
             hash=stored["hash"],
             events=tuple(events),
             private=private,
-            size=len(stored["events"]) + len(stored["private"]),
+            size=size + large,
         )
 
-    def _resolve(self, key: SessionKey, body: JsonObject) -> JsonObject:
-        """Follows a pointer, which a session's own prefix guards: content cannot forge its way to
-        another's blob.
+    def _resolve(self, key: SessionKey, body: JsonObject) -> tuple[JsonObject, int]:
+        """Follows a pointer, and says how much was behind it. A session's own prefix guards it:
+        content cannot forge its way to another's blob.
         """
         name = body.get(_POINTER)
         if len(body) != 1 or not isinstance(name, str) or not name.startswith(key.partition + "/"):
-            return body
-        resolved: JsonObject = json.loads(self._blobs.get(name))
-        return resolved
+            return body, 0
+        stored = self._blobs.get(name)
+        return json.loads(stored), len(stored)
 
 
 def _snapshot(

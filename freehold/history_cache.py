@@ -13,7 +13,7 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class HistoryCache:
-    """The most recently used feeds, up to `MAX_BYTES` of stored bodies together. Thread-safe.
+    """The most recently used feeds, up to `MAX_BYTES` of bodies together. Thread-safe.
 
     A list that was handed in or out is never changed.
     """

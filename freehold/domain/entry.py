@@ -29,7 +29,7 @@ class Entry:
     events: tuple[JsonObject, ...]
     private: JsonObject
     size: int
-    """Bytes of both bodies as stored."""
+    """Bytes of both bodies, those in blobs included."""
 
     @property
     def sequenced(self) -> tuple[StoredEvent, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from freehold.domain import chain
 from freehold.engine import recovery
 from freehold.errors import NotFound
 from freehold.event_log import EventLog
+from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
 from freehold.ports import Write
 from freehold.services.sessions import delete_session
@@ -55,6 +57,41 @@ def test_bodies_too_large_for_an_item_go_to_blobs_and_come_back_whole(tmp_path):
     assert sent["content"][0]["text"].endswith(large)
     assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
     assert large in json.dumps(bench.model.requests[-1].messages)
+
+
+def test_the_cache_counts_what_is_in_blobs(tmp_path):
+    """It would otherwise keep far more in memory than it may."""
+    bench = Bench(tmp_path)
+    bench.say("x" * 900_000)
+    sizes = [entry.size for entry in bench.entries]
+    assert sum(size > 900_000 for size in sizes) == 2
+    cache = HistoryCache(max_bytes=1_000_000)
+    cache.put("feed", bench.entries)
+    assert cache.get("feed") == []
+
+
+def test_a_hole_in_what_was_read_is_not_kept(tmp_path):
+    bench = Bench(tmp_path)
+    bench.say("Hello.")
+    log = EventLog(_Blinks(bench.records), bench.app.blobs, bench.app.secrets)
+    with pytest.raises(LookupError):
+        log.history(bench.key, bench.thread_id)
+    assert log.history(bench.key, bench.thread_id) == bench.entries
+
+
+class _Blinks:
+    """A store whose first query misses a commit that a later page of it would have."""
+
+    def __init__(self, records):
+        self._records = records
+        self._blinked = False
+
+    def query(self, pk, **bounds):
+        page = self._records.query(pk, **bounds)
+        if self._blinked:
+            return page
+        self._blinked = True
+        return replace(page, items=page.items[:1] + page.items[2:])
 
 
 def test_an_event_cannot_forge_its_way_to_a_blob(tmp_path):
