@@ -52,23 +52,26 @@ class _Conversation:
             self._user += _content(self._bodies[str(event_id)])
 
     def _assistant(self, reply: JsonObject) -> None:
-        """A reply closes the user turn before it. A block that an event shows is stored as a
-        reference to that event.
+        """A reply closes the user turn before it; one without words leaves it open, since user
+        turns do not follow one another. A block that an event shows is stored as a reference to
+        that event.
         """
-        self._close_user()
-        self._tool_ids = {}
+        tool_ids: dict[str, str] = {}
         blocks = []
         stored = reply["blocks"]
         for block in stored if isinstance(stored, list) else ():
             assert isinstance(block, dict)
-            blocks.append(self._block(block))
+            blocks.append(self._block(block, tool_ids))
         blocks = [block for block in blocks if not _is_blank(block)]
-        if blocks:
-            self._messages.append({"role": "assistant", "content": [*blocks]})
-        if reply.get("stop_reason") == CUT_SHORT and not self._tool_ids:
+        if not blocks:
+            return
+        self._close_user()
+        self._tool_ids = tool_ids
+        self._messages.append({"role": "assistant", "content": [*blocks]})
+        if reply.get("stop_reason") == CUT_SHORT and not tool_ids:
             self._user.append(_GO_ON)
 
-    def _block(self, block: JsonObject) -> JsonObject:
+    def _block(self, block: JsonObject, tool_ids: dict[str, str]) -> JsonObject:
         event_id = block.get("event")
         if not isinstance(event_id, str):
             return block
@@ -77,7 +80,7 @@ class _Conversation:
             content = event["content"]
             assert isinstance(content, list)
             return {"type": "text", "text": content[int(str(block["part"]))]["text"]}  # type: ignore[call-overload,index]
-        self._tool_ids[event_id] = str(block["id"])
+        tool_ids[event_id] = str(block["id"])
         return {
             "type": "tool_use",
             "id": block["id"],

@@ -185,6 +185,16 @@ def test_output_without_words_does_not_poison_the_conversation(tmp_path):
         assert all(b["text"].strip() for b in blocks if b["type"] == "text")
 
 
+def test_a_reply_without_words_leaves_one_user_turn(tmp_path):
+    bench = Bench(tmp_path)
+    bench.say(script({"tool": "bash", "input": {"command": "true"}}, {"say": " "}))
+    bench.say(script({"say": "Here."}))
+    roles = [message["role"] for message in bench.model.requests[-1].messages]
+    assert roles == ["user", "assistant", "user"]
+    kinds = [block["type"] for block in bench.model.requests[-1].messages[-1]["content"]]
+    assert kinds == ["tool_result", "text"]
+
+
 def test_a_defect_that_repeats_itself_ends_the_turn_and_not_the_session(tmp_path):
     bench = Bench(tmp_path, max_model_retries=2)
     bench.say("Hello.", drain=False)
