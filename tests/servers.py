@@ -80,8 +80,14 @@ class Server:
         return self.post(f"/v1/sessions/{session_id}/events", {"events": [message]})["data"][0]
 
     def events(self, session_id):
-        """The whole history."""
-        return self.request("GET", f"/v1/sessions/{session_id}/events").json()["data"]
+        """The whole history, over all of its pages."""
+        place = f"/v1/sessions/{session_id}/events"
+        page = self.request("GET", place).json()
+        found = page["data"]
+        while page.get("next_page"):
+            page = self.request("GET", place, params={"page": page["next_page"]}).json()
+            found += page["data"]
+        return found
 
     def until_idle(self, session_id):
         """The history once the session is idle after work."""

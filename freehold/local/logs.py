@@ -26,8 +26,10 @@ class LineFormatter(logging.Formatter):
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Uvicorn takes a refused handshake, answered in full, for an application that forgot to
-    answer.
+    answer; and it shows its own stack for a text frame that is not UTF-8, which is the client's.
     """
+    if isinstance(record.exc_info, tuple) and record.exc_info[0] is UnicodeDecodeError:
+        record.exc_info = None
     return record.getMessage() != "ASGI callable returned without completing handshake."
 
 

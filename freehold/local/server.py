@@ -23,6 +23,7 @@ from freehold.engine import recovery
 from freehold.errors import ModelError
 from freehold.local.alarms import Alarms
 from freehold.local.data_dir import DataDirLock, DataDirUnusable
+from freehold.local.http_connection import HttpConnection
 from freehold.local.logs import log_to_stderr
 from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
@@ -98,6 +99,9 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 web.asgi,
+                # Not "auto": what is served must not depend on what else is installed.
+                http=HttpConnection,
+                loop="asyncio",
                 lifespan="off",
                 log_config=None,
                 access_log=False,

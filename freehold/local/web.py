@@ -11,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from freehold import __version__
-from freehold.errors import ApiError
+from freehold.errors import ApiError, NotFound
 from freehold.ids import new_id
 from freehold.local.proxy_event import proxy_event, read_body, send_answer
 from freehold.local.readiness import Readiness
-from freehold.local.websocket import LiveSocket
+from freehold.local.websocket import LiveSocket, deny
 from freehold.ports import App
 from functions.api.handler import make_handler
-from functions.envelope import InternalError
+from functions.envelope import InternalError, answer_headers
 from functions.stream.app import refuse, stream_routes
 from functions.stream.hub import Hub
 
@@ -36,15 +37,17 @@ class Web:
         self.hub = Hub(app)
         self._readiness = readiness
         self._handlers = ThreadPoolExecutor(_HANDLERS, thread_name_prefix="api")
+        elsewhere = ApiEndpoint(app, self._handlers)
         routes: list[BaseRoute] = [
             Route("/healthz", _healthz),
             Route("/readyz", self._readyz),
             Route("/version", _version),
             WebSocketRoute("/ws", LiveSocket(self.hub)),
             *stream_routes(self.hub),
-            Route("/{path:path}", ApiEndpoint(app, self._handlers)),
+            Route("/{path:path}", elsewhere),
         ]
         self.asgi = Starlette(routes=routes)
+        self.asgi.router.default = elsewhere
 
     def close(self) -> None:
         """After the loop has ended."""
@@ -54,7 +57,7 @@ class Web:
     async def _readyz(self, _: Request) -> JSONResponse:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._handlers, self._readiness.look)
-        return JSONResponse(found.parts, status_code=200 if found.is_ready else 503)
+        return _answer(found.parts, status=200 if found.is_ready else 503)
 
 
 class ApiEndpoint:
@@ -66,6 +69,9 @@ class ApiEndpoint:
         self._handler = make_handler(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await deny(WebSocket(scope, receive, send), NotFound("Not found. The socket is /ws."))
+            return
         try:
             body = await read_body(receive, self._limit)
             if body is None:
@@ -86,8 +92,12 @@ class ApiEndpoint:
 
 
 async def _healthz(_: Request) -> JSONResponse:
-    return JSONResponse({"status": "ok"})
+    return _answer({"status": "ok"})
 
 
 async def _version(_: Request) -> JSONResponse:
-    return JSONResponse({"name": "freehold", "version": __version__})
+    return _answer({"name": "freehold", "version": __version__})
+
+
+def _answer(content: dict[str, str], *, status: int = 200) -> JSONResponse:
+    return JSONResponse(content, status_code=status, headers=answer_headers(new_id("req")))

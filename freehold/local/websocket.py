@@ -49,7 +49,6 @@ class LiveSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        request_id = new_id("req")
         headers = {name.lower(): value for name, value in socket.headers.items()}
         loop = asyncio.get_running_loop()
         try:
@@ -57,17 +56,23 @@ class LiveSocket:
                 self._hub.readers, authenticate, self._hub.app, headers
             )
         except ApiError as error:
-            answer = Response(
-                error_body(error, request_id),
-                status_code=error.status,
-                headers=dict(answer_headers(request_id, error=error)),
-                media_type="application/json",
-            )
-            await socket.send_denial_response(answer)
+            await deny(socket, error)
             return
-        given = answer_headers(request_id, caller).items()
+        given = answer_headers(new_id("req"), caller).items()
         await socket.accept(headers=[(n.encode(), v.encode()) for n, v in given])
         await _Connection(self._hub, socket, caller).serve()
+
+
+async def deny(socket: WebSocket, error: ApiError) -> None:
+    """Refuses the handshake with the error envelope."""
+    request_id = new_id("req")
+    answer = Response(
+        error_body(error, request_id),
+        status_code=error.status,
+        headers=dict(answer_headers(request_id, error=error)),
+        media_type="application/json",
+    )
+    await socket.send_denial_response(answer)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from functions.stream.hub import Following, Hub
 
 _log = logging.getLogger("freehold.stream")
 _CHUNK = 65_536
+_EVENT_ID = re.compile(r"[0-9]{1,18}\Z")
 _STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -107,7 +109,7 @@ def _resume_after(header: str | None, end: int) -> int:
     """The last event seen. Without the header nothing is replayed, as hosted (BEHAVIOUR 8.1)."""
     if header is None:
         return end
-    if not (header.isascii() and header.isdigit()) or int(header) > end:
+    if _EVENT_ID.match(header) is None or int(header) > end:
         raise InvalidRequest("`Last-Event-ID` must be the id of an event of this stream.")
     return int(header)
 

@@ -31,7 +31,7 @@ def test_a_benchmark_prints_its_figures(program):
     found = json.loads(done.stdout)
     assert found["n"] == 3
     assert 0 < found["p50_ms"] <= found["p99_ms"]
-    assert found["p50_bound_ms"] > 0
+    assert found["p50_bound_ms"] is None or found["p50_bound_ms"] > 0
     assert found["machine"]
 
 
