@@ -15,22 +15,42 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 from pydantic import ValidationError
 
+from infra.api import Api
 from infra.context import Context
 from infra.data import Data
+from infra.engine import Engine
+from infra.packaging import LayerMissing
+
+FLAGS = {
+    # What another stack uses cannot be deleted under it.
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
+    "@aws-cdk/aws-apigateway:logGroupDestinationArnWithoutWildcard": True,
+}
+"""Behaviours of the CDK that its versions differ in; here, so that every synthesis is the same."""
 
 
 def build(app: App, context: Context) -> None:
-    """`Data`, so far: what outlives every deployment of the functions."""
-    Data(app, f"{context.name}-Data", context=context)
+    """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in."""
+    data = Data(app, f"{context.name}-Data", context=context)
+    engine = Engine(app, f"{context.name}-Engine", context=context, data=data)
+    api = Api(
+        app,
+        f"{context.name}-Api",
+        context=context,
+        data=data,
+        state_machine_arn=engine.state_machine_arn,
+    )
+    # By name alone nothing would order them, and an API must not accept what cannot run yet.
+    api.add_stack_dependency(engine)
 
 
 def main() -> None:
     """Synthesizes into the CDK's output directory. Exits with 1 and one line when it cannot."""
-    app = App(analytics_reporting=False)
+    app = App(analytics_reporting=False, context=FLAGS)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         build(app, Context.of(app))
-    except ValidationError as error:
+    except (LayerMissing, ValidationError) as error:
         sys.exit(f"freehold: {error}")
     app.synth()
 

@@ -1,12 +1,26 @@
 """What an operator may choose: the context keys of `cdk.json`, validated.
 
-`cdk deploy --context retain_data=false` overrides one for a deployment.
+`cdk deploy --context model=scripted` overrides one for a deployment.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Literal
+
 from aws_cdk import App
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+ROOT = Path(__file__).resolve().parents[1]
+
+RETENTION_DAYS = (7, 30, 90, 365)
+
+
+def _retention(days: int) -> int:
+    """A number given on the command line arrives as text, which a Literal would refuse."""
+    if days not in RETENTION_DAYS:
+        raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
+    return days
 
 
 class Context(BaseModel):
@@ -16,6 +30,16 @@ class Context(BaseModel):
 
     name: str = Field(default="Freehold", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")
     """Begins the names of the stacks; two installations of an account need two names."""
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    """Of the functions."""
+    layer: Path = Path("build/layer")
+    """Where `scripts/layer` left the dependencies, a folder for each architecture."""
+    model: Literal["anthropic", "scripted"] = "anthropic"
+    """`scripted` answers from a script and needs no key: to try an installation out."""
+    model_base_url: str = ""
+    """An endpoint of the Messages API; empty for the Claude API."""
+    log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
+    """7, 30, 90 or 365."""
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
 

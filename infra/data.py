@@ -1,4 +1,4 @@
-"""What outlives every deployment: the table, the bucket, the key."""
+"""What outlives every deployment: the table, the bucket, the key, the model key's place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from freehold.adapters.dynamodb import schema
@@ -24,6 +25,7 @@ class Data(Stack):
         self.table = self._table()
         self.bucket = self._bucket()
         self.key = self._key()
+        self.model_key = self._model_key()
         self._outputs()
 
     @property
@@ -81,10 +83,26 @@ class Data(Stack):
             removal_policy=self._removal,
         )
 
+    def _model_key(self) -> secretsmanager.CfnSecret:
+        """Created without a value: a key in a template would be read by whoever reads templates.
+
+        The L2 construct cannot do without: it generates a value.
+        """
+        secret = secretsmanager.CfnSecret(
+            self, "ModelKey", description="The API key that pays for model requests."
+        )
+        secret.apply_removal_policy(RemovalPolicy.DESTROY)
+        acknowledge(
+            secret,
+            "SMG4",
+            "The provider of the model issues this key; there is no API that could rotate it.",
+        )
+        return secret
+
     def _outputs(self) -> None:
         """Read by the command line, under these names."""
         CfnOutput(self, "TableName", value=self.table.table_name)
-        CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        CfnOutput(self, "ModelKeySecretArn", value=self.model_key.ref)
 
 
 def _string(name: str) -> dynamodb.Attribute:

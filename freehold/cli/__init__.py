@@ -17,6 +17,7 @@ from freehold import __version__
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
 from freehold.cli.keys import keys
+from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
 from freehold.cli.terminal import CommandFailed, complain
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(keys, name="keys")
+app.add_typer(model_key, name="model-key")
 app.command()(doctor)
 app.command()(demo)
 

@@ -36,17 +36,29 @@ def create(
         str, typer.Option(help="The workspace the key belongs to; made when it is new.")
     ] = "default",
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    stack: Annotated[
+        str | None, typer.Option(help="The data stack of an installation on AWS.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create an API key and print it, once: only its hash is kept.
 
-    A running server accepts it at once.
+    A running server accepts it at once, and so does an installation on AWS.
     """
     if not _WORKSPACE.match(workspace):
         raise CommandFailed(
             "--workspace: at most 64 letters, digits and `._-`, the first a letter or digit",
             exit_code=2,
         )
+    key = _create_on_aws(stack, workspace) if stack else _create_here(data_dir, workspace)
+    if as_json:
+        print_json({"workspace": workspace, "key": key})
+    else:
+        complain("keep this key; it is not shown again")
+        typer.echo(key)
+
+
+def _create_here(data_dir: Path, workspace: str) -> str:
     chosen = settings(data_dir=data_dir, model="scripted")
     _prepare_data_dir(chosen.data_dir)
     from freehold.adapters.sqlite import (  # noqa: PLC0415 - no other command pays
@@ -61,14 +73,22 @@ def create(
     except StoreUnusable as failed:
         raise CommandFailed(str(failed)) from failed
     try:
-        key = create_key(records, workspace)
+        return create_key(records, workspace)
     finally:
         records.close()
-    if as_json:
-        print_json({"workspace": workspace, "key": key})
-    else:
-        complain("keep this key; it is not shown again")
-        typer.echo(key)
+
+
+def _create_on_aws(stack: str, workspace: str) -> str:
+    from freehold.adapters.aws_clients import client  # noqa: PLC0415 - no other command pays
+    from freehold.adapters.aws_stack import AwsStack, StackUnusable  # noqa: PLC0415 - as above
+    from freehold.bootstrap_aws import records  # noqa: PLC0415 - as above
+    from freehold.services.keys import create_key  # noqa: PLC0415 - as above
+
+    try:
+        table = AwsStack(stack, client).output("TableName")
+    except StackUnusable as failed:
+        raise CommandFailed(str(failed)) from failed
+    return create_key(records(table), workspace)
 
 
 def _prepare_data_dir(data_dir: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STACKS = ("Data",)
+STACKS = ("Data", "Engine", "Api")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,32 @@ class Assembly:
 
     def one(self, kind: str) -> Resource:
         (found,) = self.all(kind)
+        return found
+
+    def function(self, folder: str) -> Resource:
+        (found,) = [
+            function
+            for function in self.all("AWS::Lambda::Function")
+            if function.properties["Handler"] == f"functions.{folder}.index.handler"
+        ]
+        return found
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """Of the policies of a role, by the role's logical id."""
+        found = []
+        for policy in self.all("AWS::IAM::Policy"):
+            if {"Ref": role} in policy.properties["Roles"]:
+                found += policy.properties["PolicyDocument"]["Statement"]
+        return found
+
+    def permissions(self, folder: str) -> dict[str, list[Any]]:
+        """What a function may do: resources by action."""
+        role = self.function(folder).properties["Role"]["Fn::GetAtt"][0]
+        found: dict[str, list[Any]] = {}
+        for statement in self.statements(role):
+            assert statement["Effect"] == "Allow"
+            for action in listed(statement["Action"]):
+                found.setdefault(action, []).extend(listed(statement["Resource"]))
         return found
 
     def outputs(self, stack: str) -> dict[str, Any]:

@@ -40,19 +40,21 @@ def test_every_key_is_documented():
 @pytest.mark.parametrize(
     ("context", "word"),
     [
+        ({"architecture": "riscv"}, "architecture"),
+        ({"log_retention_days": 5}, "log_retention_days"),
         ({"name": "no spaces allowed"}, "name"),
-        ({"retain_data": "perhaps"}, "retain_data"),
+        ({"layer": "no/such/folder"}, "./scripts/layer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_wrong_key_is_named_before_anything_is_synthesized(assembly, tmp_path, context, word):
-    del assembly  # only for its reason to skip
+    layer = str(assembly.folder.parent / "layer")
     done = subprocess.run(
         [str(PYTHON), "-m", "infra.app"],
         cwd=ROOT,
         env={
             **os.environ,
-            "CDK_CONTEXT_JSON": json.dumps(context),
+            "CDK_CONTEXT_JSON": json.dumps({"layer": layer, **context}),
             "CDK_OUTDIR": str(tmp_path / "out"),
             "PYTHONDONTWRITEBYTECODE": "1",
         },

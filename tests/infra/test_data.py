@@ -54,5 +54,17 @@ def test_the_key_rotates(assembly):
     assert assembly.one("AWS::KMS::Key").properties["EnableKeyRotation"] is True
 
 
+def test_the_model_key_is_created_empty(assembly):
+    secret = assembly.one("AWS::SecretsManager::Secret").properties
+    assert not {"SecretString", "GenerateSecretString"} & set(secret)
+
+
 def test_outputs_name_what_the_command_line_looks_up(assembly):
-    assert set(assembly.outputs("Data")) == {"TableName", "BucketName"}
+    assert set(assembly.outputs("Data")) == {"TableName", "ModelKeySecretArn"}
+
+
+def test_no_secret_is_in_a_template(assembly):
+    for stack in ("Data", "Engine", "Api"):
+        text = str(assembly.template(stack))
+        assert "sk-ant" not in text
+        assert "SecretString" not in text

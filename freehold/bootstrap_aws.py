@@ -1,0 +1,105 @@
+"""Builds an `App` on Lambda: ports on DynamoDB, S3, KMS and Step Functions."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from freehold.adapters.aws_clients import client
+from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.dynamodb import DynamoRecords
+from freehold.adapters.keyed_model import KeyedModel
+from freehold.adapters.kms_secrets import KmsSecrets
+from freehold.adapters.no_sandbox import NoSandbox
+from freehold.adapters.polling_feed import PollingFeed
+from freehold.adapters.s3_blobs import S3Blobs
+from freehold.adapters.step_functions import StepFunctionsRuns
+from freehold.adapters.stored_key import StoredKey
+from freehold.errors import ModelError
+from freehold.event_log import EventLog
+from freehold.ids import now
+from freehold.ports import App, Model, Records, Runs
+from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from freehold.ports import Sandboxes
+
+_log = logging.getLogger("freehold.model")
+
+
+def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) -> App:
+    """Sends nothing yet. `sandboxes` replaces the adapter that refuses every tool.
+
+    Only an environment of `run_turn` has a model; with another, asking one is a defect.
+    """
+    table = records(environment.table_name)
+    blobs = S3Blobs(client("s3"), environment.bucket_name)
+    secrets = KmsSecrets(client("kms"), environment.key_arn, table)
+    return App(
+        settings=environment.settings(),
+        records=table,
+        blobs=blobs,
+        secrets=secrets,
+        log=EventLog(table, blobs, secrets),
+        model=_model(environment),
+        sandboxes=sandboxes or NoSandbox(),
+        runs=runs(environment),
+        feed=PollingFeed(),
+        clock=now,
+    )
+
+
+def records(table_name: str) -> Records:
+    """The store alone, for who needs no more of it."""
+    return DynamoRecords(client("dynamodb"), table_name)
+
+
+def runs(environment: FunctionEnvironment) -> Runs:
+    """The state machine alone, for `wake`."""
+    return StepFunctionsRuns(client("stepfunctions"), environment.state_machine_arn)
+
+
+def warm_up(app: App) -> None:
+    """Does while the function starts, at full speed and before anybody waits, what the first
+    request of a model would wait seconds for.
+    """
+    if not isinstance(app.model, KeyedModel):
+        return
+    try:
+        model = app.model.current()
+        if isinstance(model, ClaudeModel):
+            model.warm_up()
+    except ModelError as error:
+        # No key yet, or it cannot be read now: the first request says so to whoever makes it.
+        _log.warning("model_not_ready", extra={"error": error.message})
+
+
+def _model(environment: StoreEnvironment) -> Model:
+    if not isinstance(environment, TurnEnvironment):
+        return KeyedModel(lambda: None, _no_model)
+    if environment.model == "scripted":
+        from freehold.testing.scripted_model import (  # noqa: PLC0415 - one function, if it says so
+            ScriptedModel,
+        )
+
+        return ScriptedModel()
+    base_url = environment.settings().anthropic_base_url
+    stored = StoredKey(client("secretsmanager"), environment.model_key_secret_arn)
+
+    def connect(key: SecretStr | None) -> Model:
+        """An endpoint of one's own may need no key."""
+        if key is None and base_url is None:
+            raise ModelError(
+                "model_request_failed",
+                "No model key is stored. Run `freehold model-key set --stack NAME`.",
+                retryable=False,
+            )
+        return ClaudeModel(key, base_url)
+
+    return KeyedModel(stored.read, connect)
+
+
+def _no_model(_: SecretStr | None) -> Model:
+    raise ModelError("model_request_failed", "This function asks no model.", retryable=False)

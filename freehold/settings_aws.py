@@ -1,0 +1,90 @@
+"""What the environment tells each function on Lambda, validated once when the function starts.
+
+The stacks fill in the same models, so a variable that a function reads and no stack sets is an
+error of synthesis. A field `table_name` is the variable `FREEHOLD_TABLE_NAME`. No variable is a
+secret: whoever may describe a function reads its environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from freehold.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "FREEHOLD_"
+MAX_BODY_BYTES = 5 * 1024 * 1024
+"""A request reaches the function inside an event of 6 MB at most, escaped as a JSON string."""
+
+Name = Annotated[str, Field(min_length=1)]
+"""Of a resource; an ARN where the field says so."""
+
+
+class FunctionEnvironment(BaseModel):
+    """What every function needs: each of them may start a run. `wake` does nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    state_machine_arn: Name
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """From the variables of the process; others are none of its business.
+
+        Raises ValidationError, which names each variable that is missing or empty.
+        """
+        found = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+        return cls.model_validate(found)
+
+    def variables(self) -> dict[str, str]:
+        """The variables that `read` takes; a field without a value is left out."""
+        given = self.model_dump(exclude_none=True)
+        return {PREFIX + field.upper(): value for field, value in given.items()}
+
+
+class StoreEnvironment(FunctionEnvironment):
+    """What a function needs that reads or writes sessions."""
+
+    table_name: Name
+    bucket_name: Name
+    key_arn: Name
+    """Of the KMS key that protects the installation's own secrets."""
+
+    def settings(self) -> Settings:
+        """This platform's numbers; the paths and ports of a laptop keep their defaults, unused."""
+        return Settings(max_body_bytes=MAX_BODY_BYTES)
+
+
+class TurnEnvironment(StoreEnvironment):
+    """What `run_turn` needs besides: it alone asks a model."""
+
+    model: Literal["anthropic", "scripted"]
+    model_key_secret_arn: Name
+    model_base_url: Name | None = None
+    """An endpoint of the Messages API other than the Claude API."""
+
+    def settings(self) -> Settings:
+        """Raises ValidationError when the URL is none."""
+        return Settings(
+            max_body_bytes=MAX_BODY_BYTES,
+            model=self.model,
+            anthropic_base_url=self.model_base_url,
+        )
+
+
+FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
+    "api": StoreEnvironment,
+    "run_turn": TurnEnvironment,
+    "run_tools": StoreEnvironment,
+    "reaper": StoreEnvironment,
+    "wake": FunctionEnvironment,
+}
+"""What each function reads, by the name of its folder."""

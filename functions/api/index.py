@@ -1,0 +1,18 @@
+"""`api` on Lambda."""
+
+from __future__ import annotations
+
+import os
+
+from freehold.bootstrap_aws import aws
+from freehold.settings_aws import StoreEnvironment
+from functions.api.handler import make_handler
+from functions.observability import names_of_request, observed, outcome_of_request
+
+handler = observed(
+    "api",
+    make_handler(aws(StoreEnvironment.read(os.environ))),
+    names=names_of_request,
+    outcome=outcome_of_request,
+    environment=os.environ,
+)

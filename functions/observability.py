@@ -1,0 +1,158 @@
+"""What each invocation on Lambda leaves behind: one line of log, one count, one annotated segment.
+
+They name requests, sessions, threads and runs, and how it went; never what was said. The core logs
+to `logging.getLogger("freehold.…")` wherever it runs, and here those lines carry the same ids.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+from freehold.ids import is_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Tracer
+
+Handler = Callable[[Any, Any], Any]
+Names = Mapping[str, str]
+
+_NAMESPACE = "Freehold"
+_IN_PATH = re.compile(r"/(agent|environment|session|thread)s/([^/?]+)")
+_PREFIXES = {"agent": "agent", "environment": "env", "session": "sesn", "thread": "sthr"}
+
+
+def observed(
+    function: str,
+    handler: Handler,
+    *,
+    names: Callable[[Any], Names],
+    outcome: Callable[[Any], Names],
+    environment: Mapping[str, str],
+) -> Handler:
+    """`handler`, watched. Whatever it raises is logged with its traceback and raised again.
+
+    `names` says from the event which request, session or run this is; `outcome` says from the
+    answer how it went: its `outcome`, one of a few words, is a dimension of the metric `Outcomes`.
+    `environment` tells whether there is a daemon to send traces to.
+    """
+    # The logger of this name is the parent of all of ours, so this formats their lines too.
+    logger = Logger(service="freehold")
+    tracer = _tracer(environment)
+
+    def watch(event: Any, context: Any) -> Any:
+        about = names(event)
+        logger.clear_state()
+        logger.append_keys(function=function, function_request_id=context.aws_request_id, **about)
+        if tracer is not None:
+            for name, value in about.items():
+                tracer.put_annotation(name, value)
+        started = time.perf_counter()
+        try:
+            answer = handler(event, context)
+        except Exception:
+            logger.exception("invocation_failed")
+            _count(function, "failed")
+            raise
+        result = outcome(answer)
+        elapsed = round((time.perf_counter() - started) * 1000, 1)
+        logger.info("invocation_done", extra={"milliseconds": elapsed, **result})
+        _count(function, result["outcome"])
+        return answer
+
+    if tracer is None:
+        return watch
+    # Neither answers nor errors are captured: both can hold what was said.
+    traced: Handler = tracer.capture_lambda_handler(
+        watch, capture_response=False, capture_error=False
+    )
+    return traced
+
+
+def _tracer(environment: Mapping[str, str]) -> Tracer | None:
+    """None where nobody collects traces. Calls of AWS become segments of their own; those of the
+    model do not, whose URL is the operator's business.
+    """
+    if "AWS_XRAY_DAEMON_ADDRESS" not in environment:
+        return None
+    from aws_lambda_powertools import Tracer  # noqa: PLC0415 - its SDK is in the layer only
+
+    return Tracer(service="freehold", patch_modules=["botocore"])
+
+
+def _count(function: str, outcome: str) -> None:
+    with single_metric(
+        name="Outcomes",
+        unit=MetricUnit.Count,
+        value=1,
+        namespace=_NAMESPACE,
+        default_dimensions={"function": function},
+    ) as metric:
+        metric.add_dimension("outcome", outcome)
+
+
+# ---------------------------------------------------------------- the API
+def names_of_request(event: Any) -> Names:
+    """Method and objects of a request. An id that no object can have is the caller's free text, and
+    left out.
+    """
+    found = {
+        f"{kind}_id": value
+        for kind, value in _IN_PATH.findall(str(event.get("path", "")))
+        if is_id(_PREFIXES[kind], value)
+    }
+    request = event.get("requestContext") or {}
+    return {
+        "method": str(event.get("httpMethod", "")),
+        "gateway_request_id": str(request.get("requestId", "")),
+        **found,
+    }
+
+
+def outcome_of_request(answer: Any) -> Names:
+    """The class of the status, `2xx`, and the request id that the caller was given."""
+    return {
+        "outcome": f"{answer['statusCode'] // 100}xx",
+        "status": str(answer["statusCode"]),
+        "request_id": str(answer["multiValueHeaders"]["request-id"][0]),
+    }
+
+
+# ---------------------------------------------------------------- runs
+def names_of_run(event: Any) -> Names:
+    """The ids that the state machine carries, or those of a run to release; of a tick, none."""
+    run = event.get("release", event)
+    if "thread_id" not in run:
+        return {}
+    return {
+        "workspace_id": run["workspace_id"],
+        "session_id": run["session_id"],
+        "thread_id": run["thread_id"],
+        "run": f"{run['thread_id']}-{run['epoch']}-{run['leg']}",
+    }
+
+
+def outcome_of_run(answer: Any) -> Names:
+    """What comes next."""
+    return {"outcome": str(answer["next"])}
+
+
+# ---------------------------------------------------------------- the rest
+def no_names(_event: Any) -> Names:
+    """For events about many things at once."""
+    return {}
+
+
+def outcome_of_batch(answer: Any) -> Names:
+    """`again` where a record was left for another delivery."""
+    return {"outcome": "again" if answer["batchItemFailures"] else "done"}
+
+
+def done(_answer: Any) -> Names:
+    """For what has no answer."""
+    return {"outcome": "done"}

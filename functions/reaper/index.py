@@ -1,0 +1,25 @@
+"""`reaper` on Lambda."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from freehold.bootstrap_aws import aws
+from freehold.settings_aws import StoreEnvironment
+from functions.observability import done, names_of_run, observed
+from functions.reaper.handler import make_handler
+from functions.reaper.occasions import occasion
+
+_reaper = observed(
+    "reaper",
+    make_handler(aws(StoreEnvironment.read(os.environ))),
+    names=names_of_run,
+    outcome=done,
+    environment=os.environ,
+)
+
+
+def handler(event: Any, context: Any) -> None:
+    """Called by the state machine's Catch, by a timer, and by EventBridge."""
+    _reaper(occasion(event), context)

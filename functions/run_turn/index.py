@@ -1,0 +1,21 @@
+"""`run_turn` on Lambda."""
+
+from __future__ import annotations
+
+import os
+
+from freehold.bootstrap_aws import aws, warm_up
+from freehold.settings_aws import TurnEnvironment
+from functions.observability import names_of_run, observed, outcome_of_run
+from functions.run_turn.handler import make_handler
+
+_app = aws(TurnEnvironment.read(os.environ))
+warm_up(_app)
+
+handler = observed(
+    "run_turn",
+    make_handler(_app),
+    names=names_of_run,
+    outcome=outcome_of_run,
+    environment=os.environ,
+)

@@ -1,0 +1,199 @@
+"""What runs sessions: the state machine, its functions, and what wakes and revives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from freehold.adapters.dynamodb import schema
+from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
+from infra.acknowledged import acknowledge
+from infra.context import ROOT, Context
+from infra.data import Data
+from infra.function import Function, Limits, log_group
+from infra.packaging import package
+from infra.permissions import Permissions, state_machine_arn
+
+DEFINITION = ROOT / "statemachines" / "session.asl.json"
+LIMITS = {
+    "run_turn": Limits(seconds=900, megabytes=512),
+    "run_tools": Limits(seconds=900, megabytes=256),
+    "reaper": Limits(seconds=115, megabytes=256),
+    "wake": Limits(seconds=60, megabytes=256),
+}
+"""`run_turn` waits for the model nearly all the time it is paid for. A task's `TimeoutSeconds`
+exceeds its function's, or the state machine would give up an invocation that still writes
+(tests/infra/test_engine.py).
+"""
+
+BUSY_HEADS = {
+    "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
+    "dynamodb": {"NewImage": {schema.DUE_SORT_KEY: {"S": lambda_.FilterRule.begins_with("busy/")}}},
+}
+"""Heads that are in the index of threads which should be running."""
+
+
+class Engine(Stack):
+    """Runs sessions."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, context: Context, data: Data, **stack: Any
+    ) -> None:
+        super().__init__(scope, id_, **stack)
+        name = f"{self.stack_name}-Session"
+        self.state_machine_arn = state_machine_arn(self, name)
+        self._context = context
+        self._data = data
+        self._package = package(self, context)
+        self._permissions = Permissions(data, self.state_machine_arn)
+        run_turn, run_tools, reaper = self._run_turn(), self._run_tools(), self._reaper()
+        self._wake()
+        machine = self._state_machine(name, [run_turn, run_tools, reaper])
+        self._sweep_every_minute(reaper)
+        self._release_failed_executions(reaper, machine)
+
+    # ------------------------------------------------------------ functions
+    def _function(self, folder: str, environment: FunctionEnvironment) -> Function:
+        function = Function(
+            self,
+            folder=folder,
+            environment=environment,
+            limits=LIMITS[folder],
+            package=self._package,
+            context=self._context,
+        )
+        self._permissions.start_runs(function)
+        return function
+
+    def _store(self) -> dict[str, str]:
+        return {
+            "state_machine_arn": self.state_machine_arn,
+            "table_name": self._data.table.table_name,
+            "bucket_name": self._data.bucket.bucket_name,
+            "key_arn": self._data.key.key_arn,
+        }
+
+    def _run_turn(self) -> Function:
+        environment = TurnEnvironment(
+            **self._store(),
+            model=self._context.model,
+            model_key_secret_arn=self._data.model_key.ref,
+            model_base_url=self._context.model_base_url or None,
+        )
+        function = self._function("run_turn", environment)
+        self._permissions.use_store(function)
+        self._permissions.read_model_key(function)
+        return function
+
+    def _run_tools(self) -> Function:
+        function = self._function("run_tools", StoreEnvironment(**self._store()))
+        self._permissions.use_store(function)
+        return function
+
+    def _reaper(self) -> Function:
+        function = self._function("reaper", StoreEnvironment(**self._store()))
+        self._permissions.use_store(function)
+        self._permissions.find_due(function)
+        self._permissions.delete_blobs(function)
+        return function
+
+    def _wake(self) -> Function:
+        """Sees the heads of threads that should run and nothing else of the stream. What it fails
+        at for five minutes the sweep has started by then.
+        """
+        function = self._function(
+            "wake", FunctionEnvironment(state_machine_arn=self.state_machine_arn)
+        )
+        function.resource.add_event_source(
+            sources.DynamoEventSource(
+                self._data.table,
+                starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+                batch_size=100,
+                bisect_batch_on_error=True,
+                report_batch_item_failures=True,
+                retry_attempts=5,
+                max_record_age=Duration.minutes(5),
+                filters=[lambda_.FilterCriteria.filter(BUSY_HEADS)],
+            )
+        )
+        return function
+
+    # ------------------------------------------------------------ the state machine
+    def _state_machine(self, name: str, functions: list[Function]) -> sfn.StateMachine:
+        """As the file has it; each placeholder is the ARN of the function it names."""
+        role = iam.Role(
+            self, "SessionRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com")
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"],
+                resources=[function.resource.function_arn for function in functions],
+            )
+        )
+        machine = sfn.StateMachine(
+            self,
+            "Session",
+            state_machine_name=name,
+            role=role,
+            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text()),
+            definition_substitutions={
+                f"{function.node.id}FunctionArn": function.resource.function_arn
+                for function in functions
+            },
+            logs=sfn.LogOptions(
+                destination=log_group(self, self._context),
+                level=sfn.LogLevel.ERROR,
+                include_execution_data=False,
+            ),
+            tracing_enabled=True,
+        )
+        acknowledge(
+            role,
+            "IAM5[Resource::*]",
+            "The delivery of logs and xray:PutTraceSegments know no resources.",
+        )
+        acknowledge(
+            machine,
+            "SF1",
+            "The session's own log says what each state did. All transitions would be fourteen"
+            " lines a turn, and most of what an idle-free hour costs.",
+        )
+        return machine
+
+    # ------------------------------------------------------------ nothing stays asleep
+    def _sweep_every_minute(self, reaper: Function) -> None:
+        """A sweep that fails is made up for by the next one."""
+        events.Rule(
+            self,
+            "EveryMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(reaper.resource, retry_attempts=0)],
+        )
+
+    def _release_failed_executions(self, reaper: Function, machine: sfn.StateMachine) -> None:
+        """Whatever ended an execution, its thread goes on without waiting for a lease to lapse."""
+        events.Rule(
+            self,
+            "ExecutionFailed",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                    "stateMachineArn": [machine.state_machine_arn],
+                },
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    reaper.resource, retry_attempts=5, max_event_age=Duration.minutes(10)
+                )
+            ],
+        )

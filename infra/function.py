@@ -1,0 +1,96 @@
+"""A folder of `functions/` on Lambda, with a role and a log of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from freehold.settings_aws import FunctionEnvironment
+from infra.acknowledged import acknowledge
+from infra.context import Context
+from infra.packaging import RUNTIME, Package
+
+_RETENTION = {
+    7: logs.RetentionDays.ONE_WEEK,
+    30: logs.RetentionDays.ONE_MONTH,
+    90: logs.RetentionDays.THREE_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds until Lambda ends an invocation, and megabytes; processor time goes with memory."""
+
+    seconds: int
+    megabytes: int
+
+
+class Function(Construct):
+    """Named as its folder: `run_turn` is the construct `RunTurn`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        folder: str,
+        environment: FunctionEnvironment,
+        limits: Limits,
+        package: Package,
+        context: Context,
+    ) -> None:
+        super().__init__(scope, construct_id(folder))
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log = log_group(self, context)
+        self.resource = lambda_.Function(
+            self,
+            "Function",
+            runtime=RUNTIME,
+            architecture=package.architecture,
+            code=package.code,
+            layers=[package.layer],
+            handler=f"functions.{folder}.index.handler",
+            role=self.role,
+            environment=environment.variables(),
+            timeout=Duration.seconds(limits.seconds),
+            memory_size=limits.megabytes,
+            log_group=log,
+            logging_format=lambda_.LoggingFormat.JSON,
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+        self._permit_telemetry(log)
+
+    def permit(self, actions: list[str], resource: str) -> None:
+        """Adds to what the function may do."""
+        self.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+
+    def _permit_telemetry(self, log: logs.LogGroup) -> None:
+        """Its own log group only; the managed policy would open every log group of the account."""
+        self.permit(["logs:CreateLogStream", "logs:PutLogEvents"], log.log_group_arn)
+        acknowledge(
+            self.role,
+            "IAM5[Resource::*]",
+            "xray:PutTraceSegments and xray:PutTelemetryRecords know no resources.",
+        )
+
+
+def log_group(scope: Construct, context: Context) -> logs.LogGroup:
+    """Kept for the days of the context, deleted with the stack: the audit trail is the session's
+    own log, not this one.
+    """
+    return logs.LogGroup(
+        scope,
+        "Log",
+        retention=_RETENTION[context.log_retention_days],
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def construct_id(folder: str) -> str:
+    """`run_turn` is `RunTurn` wherever AWS shows it."""
+    return "".join(word.capitalize() for word in folder.split("_"))

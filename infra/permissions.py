@@ -1,0 +1,75 @@
+"""What a function may do, in the words of its ports. Nothing is granted that no port does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import ArnFormat, Stack
+
+from freehold.adapters.dynamodb import schema
+from infra.acknowledged import acknowledge
+from infra.data import Data
+from infra.function import Function
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """On the resources of one installation."""
+
+    data: Data
+    state_machine_arn: str
+
+    def start_runs(self, function: Function) -> None:
+        """`Runs`. Whether an execution of that name is open or has closed, the answer tells."""
+        function.permit(["states:StartExecution"], self.state_machine_arn)
+
+    def use_store(self, function: Function) -> None:
+        """`Records`, `Blobs` and `Secrets`, but neither the sweep's index nor the purge."""
+        self._use_records(function)
+        self._use_blobs(function)
+        function.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
+
+    def find_due(self, function: Function) -> None:
+        """`Records.due`, which only the sweep asks."""
+        index = f"{self.data.table.table_arn}/index/{schema.DUE_INDEX}"
+        function.permit(["dynamodb:Query"], index)
+
+    def delete_blobs(self, function: Function) -> None:
+        """`Blobs.delete`, which only the purge of a deleted session does."""
+        function.permit(["s3:DeleteObject"], self.data.bucket.arn_for_objects("*"))
+
+    def read_model_key(self, function: Function) -> None:
+        """`Model`: the key that pays for requests."""
+        function.permit(["secretsmanager:GetSecretValue"], self.data.model_key.ref)
+
+    def _use_records(self, function: Function) -> None:
+        """A transaction needs the permission of each kind of write in it."""
+        actions = [
+            *("GetItem", "BatchGetItem", "Query"),
+            *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
+        ]
+        function.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)
+
+    def _use_blobs(self, function: Function) -> None:
+        """Who may list is told that an object is absent; others are told that it is forbidden."""
+        bucket = self.data.bucket
+        function.permit(["s3:GetObject", "s3:PutObject"], bucket.arn_for_objects("*"))
+        function.permit(["s3:ListBucket"], bucket.bucket_arn)
+        exported = self.data.resolve(self.data.export_value(bucket.bucket_arn))
+        acknowledge(
+            function.role,
+            f"IAM5[Resource::{exported['Fn::ImportValue']}/*]",
+            "The bucket is for blobs alone, and their names begin with the ids of workspaces.",
+        )
+
+
+def state_machine_arn(stack: Stack, name: str) -> str:
+    """By name: the state machine names the functions and the functions name the state machine, and
+    a reference in both directions is a circle that CloudFormation refuses.
+    """
+    return stack.format_arn(
+        service="states",
+        resource="stateMachine",
+        resource_name=name,
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )

@@ -1,0 +1,75 @@
+"""What a function loads before its first request (DESIGN 10)."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from freehold.settings_aws import FUNCTIONS, StoreEnvironment, TurnEnvironment
+
+_ARN = "arn:aws:service:eu-west-1:123456789012"
+VARIABLES = TurnEnvironment(
+    state_machine_arn=f"{_ARN}:stateMachine:Session",
+    table_name="Table",
+    bucket_name="blobs",
+    key_arn=f"{_ARN}:key/1",
+    model="anthropic",
+    model_key_secret_arn=f"{_ARN}:secret:ModelKey",
+).variables()
+FLOOR = """
+import boto3, pydantic, aws_lambda_powertools.event_handler
+for service in ("dynamodb", "s3", "kms", "stepfunctions"):
+    boto3.client(service)
+"""
+"""What the API stands on, with the clients that it makes."""
+REPORT = """
+import json, resource, sys
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "loaded": sorted(sys.modules)}))
+"""
+
+
+def _run(statement):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{statement}\n{REPORT}"],
+        env={
+            **os.environ,
+            **VARIABLES,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("folder", sorted(set(FUNCTIONS) - {"run_turn"}))
+def test_a_function_that_asks_no_model_does_not_load_its_sdk(folder):
+    loaded = _run(f"import functions.{folder}.index")["loaded"]
+    assert f"functions.{folder}.handler" in loaded
+    assert not {"anthropic", "starlette", "uvicorn", "freehold.local"} & set(loaded)
+
+
+def test_the_api_costs_at_most_as_much_again_as_what_it_stands_on():
+    """Processor time, taken in turns so that a busy machine slows both."""
+    floors, indexes = [], []
+    for _ in range(3):
+        floors.append(_run(FLOOR)["seconds"])
+        indexes.append(_run("import functions.api.index")["seconds"])
+    assert statistics.median(indexes) <= 2.2 * statistics.median(floors)
+
+
+def test_an_environment_says_everything_that_its_model_reads():
+    assert StoreEnvironment.read(VARIABLES).table_name == "Table"
+    assert TurnEnvironment.read(VARIABLES).variables() == VARIABLES
