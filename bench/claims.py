@@ -153,7 +153,7 @@ def main() -> None:
             found[name] = measure(Path(directory), given.n, free=free)
     if given.json:
         with_conditions = found["conditions on the session"]
-        shown = {
+        report = {
             "machine": machine(),
             "n": given.n,
             "p50_ms": with_conditions.claim_p50_ms,
@@ -161,7 +161,7 @@ def main() -> None:
             "p50_bound_ms": None,
             "runs": {name: vars(figures) for name, figures in found.items()},
         }
-        print(json.dumps(shown))
+        print(json.dumps(report))
         return
     n = THREADS * given.n
     print(f"{machine()}, {now():%Y-%m-%d}, {THREADS} threads of one session, n = {n}")
