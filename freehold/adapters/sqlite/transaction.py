@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freehold.adapters.sqlite import limits
 from freehold.adapters.sqlite.encoding import decode, encode
 from freehold.errors import StaleRead
+from freehold.items import limits
+from freehold.items.conditions import failed_reasons
 from freehold.keys import Key
-from freehold.ports import Condition, Item, Value, Write
+from freehold.ports import Item, Write
 
 _READ = "SELECT size, value FROM items WHERE pk = ? AND sk = ?"
 _DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
@@ -56,7 +57,7 @@ class Transaction:
             sizes[write.key] = stored[0] if stored else 0
             if write.conditions or write.set or write.add:
                 item: Item | None = decode(stored[1]) if stored else None
-                failed += [c.reason or f"{c.attribute} {c.op}" for c in _broken(write, item)]
+                failed += failed_reasons(write, item)
                 updates.append((write, item or {}))
         if failed:
             raise StaleRead(failed)
@@ -99,46 +100,3 @@ def _updated(write: Write, item: Item) -> Item:
             raise TypeError(f"cannot add to `{name}`, which is a {type(before).__name__}")
         changed[name] = before + amount
     return changed
-
-
-def _broken(write: Write, item: Item | None) -> list[Condition]:
-    return [condition for condition in write.conditions if not _holds(condition, item)]
-
-
-def _holds(condition: Condition, item: Item | None) -> bool:
-    if condition.op == "exists":
-        return item is not None
-    if condition.op == "absent":
-        return item is None
-    found = item.get(condition.attribute) if item else None
-    if condition.op == "==":
-        return _is_same(found, condition.value)
-    if condition.op == "!=":
-        return not _is_same(found, condition.value)
-    return _is_ordered(found, condition.value, or_same=condition.op == "<=")
-
-
-def _is_same(one: Value, other: Value) -> bool:
-    """Equality of type and value: to Python alone `True` is `1`."""
-    if isinstance(one, dict):
-        return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(_is_same(value, other[name]) for name, value in one.items())
-        )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(_is_same, one, other))
-    return isinstance(one, bool) is isinstance(other, bool) and one == other
-
-
-def _is_ordered(one: Value, other: Value, *, or_same: bool) -> bool:
-    """Numbers, texts and byte strings have an order, each among themselves."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return False
-    if isinstance(one, int) and isinstance(other, int):
-        return one <= other if or_same else one < other
-    if isinstance(one, str) and isinstance(other, str):
-        return one <= other if or_same else one < other
-    if isinstance(one, bytes) and isinstance(other, bytes):
-        return one <= other if or_same else one < other
-    return False

@@ -2,7 +2,7 @@
 
 An item is measured as DynamoDB measures it: names and texts in UTF-8, a number at one byte for two
 digits and one more, 3 bytes for a list or map and 1 for each element of it. The two attributes of
-the key, `pk` and `sk`, count.
+the key, `pk` and `sk`, count, and so does `due_shard`, which the table keeps beside `due`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ MAX_WRITES = 100
 MAX_GET = 100
 MAX_PAGE = 4 * 1024 * 1024
 """What one `query` answers: four pages of DynamoDB."""
+_MAX_CONDITIONS = 64
+"""Conditions and increments of one write: as an expression they stay under 4 KB."""
+_MAX_SET = 100
 _MAX_PK = 2048
 _MAX_SK = 1024
 _MAX_DUE = 1024
 _MAX_DEPTH = 32
-_MAX_NUMBER = 10**38
-_KEY_NAMES = frozenset({"pk", "sk"})
+MAX_NUMBER = 10**38 - 1
+_DUE_SHARD = "due_shard"
+"""Pinned to the table's schema by tests/unit/test_dynamodb_schema.py."""
+_OWN_NAMES = frozenset({"pk", "sk", _DUE_SHARD})
 
 
 def check(writes: Sequence[Write]) -> None:
@@ -60,9 +65,19 @@ def _check_form(write: Write) -> None:
         raise ValueError("an update both sets and adds to an attribute")
     measure(write.set)
     measure(write.add)
-    for amount in write.add.values():
-        if not _is_number(amount):
-            raise TypeError(f"only an integer can be added, not a {type(amount).__name__}")
+    if len(write.set) > _MAX_SET or len(write.conditions) + len(write.add) > _MAX_CONDITIONS:
+        raise ItemTooLarge(
+            f"at most {_MAX_SET} attributes set, {_MAX_CONDITIONS} conditions and increments"
+        )
+    _check_due(write.set.get("due"))
+    for name, amount in write.add.items():
+        if name == "due" or not _is_number(amount):
+            raise TypeError(f"cannot add a {type(amount).__name__} to `{name}`")
+
+
+def _check_due(due: Value) -> None:
+    if due is not None and (not isinstance(due, str) or not due or _length(due) > _MAX_DUE):
+        raise ValueError(f"`due` is a text of 1 to {_MAX_DUE} bytes")
 
 
 def _check_condition(condition: Condition) -> None:
@@ -72,13 +87,44 @@ def _check_condition(condition: Condition) -> None:
 
 def check_size(key: Key, item: Item) -> int:
     """The size in bytes of an item with its key. Raises ItemTooLarge, ValueError and TypeError."""
-    size = len("pk") + _length(key.pk) + len("sk") + _length(key.sk) + measure(item)
+    _check_due(item.get("due"))
+    size = size_of(key, item)
     if size > MAX_ITEM:
         raise ItemTooLarge(f"an item of {size} bytes, at most {MAX_ITEM}")
-    due = item.get("due")
-    if due is not None and (not isinstance(due, str) or not due or _length(due) > _MAX_DUE):
-        raise ValueError(f"`due` is a text of 1 to {_MAX_DUE} bytes")
     return size
+
+
+def size_of(key: Key, item: Item) -> int:
+    """In bytes, with its key. Raises ValueError and TypeError for what no item can hold."""
+    size = len("pk") + _length(key.pk) + len("sk") + _length(key.sk) + measure(item)
+    due = item.get("due")
+    if isinstance(due, str):
+        kind, _, _ = due.partition("/")
+        size += len(_DUE_SHARD) + _length(kind) + len("/0")
+    return size
+
+
+def check_query(pk: str, *bounds: str, limit: int) -> None:
+    """Raises ValueError for an empty partition key, an overlong bound, a limit below 1."""
+    if not pk:
+        raise ValueError("a key has an empty part")
+    if any(_length(bound) > _MAX_SK for bound in bounds):
+        raise ValueError(f"a bound of more than {_MAX_SK} bytes")
+    check_limit(limit)
+
+
+def check_limit(limit: int) -> None:
+    """Raises ValueError for less than 1."""
+    if limit < 1:
+        raise ValueError(f"a limit of {limit}, at least 1")
+
+
+def check_get(keys: Sequence[Key]) -> None:
+    """Raises ValueError for more than 100 keys, and as `check_key`."""
+    if len(keys) > MAX_GET:
+        raise ValueError(f"{len(keys)} keys in a get, at most {MAX_GET}")
+    for key in keys:
+        check_key(key)
 
 
 def check_total(sizes: Sequence[int]) -> None:
@@ -89,8 +135,8 @@ def check_total(sizes: Sequence[int]) -> None:
 
 def measure(attributes: Mapping[str, Value]) -> int:
     """The size in bytes of attributes without their item's key."""
-    if not _KEY_NAMES.isdisjoint(attributes):
-        raise ValueError("`pk` and `sk` are the key's, not attributes of an item")
+    if not _OWN_NAMES.isdisjoint(attributes):
+        raise ValueError("`pk`, `sk` and `due_shard` are the store's, not attributes of an item")
     return sum(_named(name, value, 0) for name, value in attributes.items())
 
 
@@ -126,7 +172,7 @@ def _length(text: str) -> int:
 
 
 def _number_length(number: int) -> int:
-    if abs(number) >= _MAX_NUMBER:
+    if abs(number) > MAX_NUMBER:
         raise ItemTooLarge("a number of more than 38 digits")
     digits = len(str(abs(number)).rstrip("0"))
     return 1 + (digits + 1) // 2 + (number < 0)
