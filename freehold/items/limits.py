@@ -28,7 +28,7 @@ _MAX_DUE = 1024
 _MAX_DEPTH = 32
 MAX_NUMBER = 10**38 - 1
 _DUE_SHARD = "due_shard"
-"""Pinned to the table's schema by tests/unit/test_dynamodb_schema.py."""
+"""Pinned to the table's schema by tests/unit/test_dynamodb_expressions.py."""
 _OWN_NAMES = frozenset({"pk", "sk", _DUE_SHARD})
 
 

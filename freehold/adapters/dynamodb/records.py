@@ -101,7 +101,9 @@ class DynamoRecords:
 
         Raises ValueError for an empty one.
         """
-        limits.check_query(prefix, prefix, limit=limit)
+        limits.check_limit(limit)
+        if not prefix:
+            raise ValueError("an empty prefix names no kind")
         found: list[tuple[str, Key]] = []
         for partition in schema.due_partitions(prefix):
             names = expressions.Placeholders()
