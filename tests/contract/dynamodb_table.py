@@ -86,6 +86,7 @@ class Fate(Enum):
     LATE = "arrives, without an answer, right after the transaction after it"
     FAILED = "applied or refused, and answered with 500"
     BUSY = "throttled"
+    CONFLICT = "refused, because it met another transaction"
 
 
 @contextmanager
@@ -160,12 +161,12 @@ class _Connection(BaseHTTPRequestHandler):
         headers = dict(self.headers.items())
         body = self.rfile.read(int(headers["Content-Length"]))
         if headers["X-Amz-Target"].endswith(".TransactWriteItems"):
-            fate = self.server.fate(json.loads(body)["ClientRequestToken"])
-            self._transact(fate, headers, body)
+            self._transact(headers, body, json.loads(body))
         else:
             self._answer(*self.server.deliver(headers, body))
 
-    def _transact(self, fate, headers, body):
+    def _transact(self, headers, body, request):
+        fate = self.server.fate(request["ClientRequestToken"])
         if fate is Fate.LATE:
             self.server.hold((headers, body))
         if fate in {Fate.LOST, Fate.LATE}:
@@ -173,6 +174,11 @@ class _Connection(BaseHTTPRequestHandler):
             return
         if fate is Fate.BUSY:
             self._fail(400, "ThrottlingException")
+            return
+        if fate is Fate.CONFLICT:
+            reasons = [{"Code": "None"} for _ in request["TransactItems"]]
+            reasons[0] = {"Code": "TransactionConflict"}
+            self._fail(400, "TransactionCanceledException", CancellationReasons=reasons)
             return
         status, *answer = self.server.deliver(headers, body)
         self.server.deliver_late()
@@ -192,9 +198,9 @@ class _Connection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _fail(self, status, code):
-        body = json.dumps({"__type": f"com.amazonaws.dynamodb#{code}", "message": code}).encode()
-        self._answer(status, [], body)
+    def _fail(self, status, code, **more):
+        answer = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code, **more}
+        self._answer(status, [], json.dumps(answer).encode())
 
     def log_message(self, *_):
         """Says nothing."""

@@ -5,7 +5,8 @@ The code is written for DynamoDB. Where the emulator differs:
 - It holds a transaction's 4 MB against the JSON of the request: corrected by
   `ministack_corrections`.
 - It executes one request after the other, so no transaction ever meets another, is in progress or
-  is throttled: tests/unit/test_dynamodb_attempts.py has those answers.
+  is throttled; and a BatchGetItem never leaves keys, where the table does after 16 MB.
+  tests/unit/test_dynamodb_attempts.py has those answers.
 - Its index is never behind the table.
 """
 
@@ -143,6 +144,17 @@ def test_a_throttled_write_is_repeated_and_then_unavailable(url, table, pk):
         assert records.get([new.key]) == [{"n": 1}]
 
 
+def test_a_transaction_that_meets_another_is_stale_without_a_reason(url, table, pk):
+    with lossy_line(url, Fate.CONFLICT, Fate.KNOWN) as line, opened(line.url, table) as records:
+        with pytest.raises(StaleRead) as stale:
+            records.write(
+                [Write(Key(pk, "a"), put={}, conditions=IS_NEW), Write(Key(pk, "b"), put={})]
+            )
+        assert stale.value.failed == ()
+        assert records.get([Key(pk, "a")]) == [None]
+        records.write([Write(Key(pk, "a"), put={}, conditions=IS_NEW)])
+
+
 def test_nobody_listens(pk):
     with lossy_line("http://127.0.0.1:9") as line:
         url = line.url
@@ -203,16 +215,6 @@ def test_due_merges_its_shards_in_order(url, table, pk):
         assert records.due(f"{pk}/3") == tuple(order[30:])
         with pytest.raises(ValueError, match="empty"):
             records.due("")
-
-
-def test_a_get_gathers_what_one_answer_cannot_hold(url, table, pk):
-    """16 MB."""
-    keys = [Key(pk, f"{n:02d}") for n in range(60)]
-    with opened(url, table) as records:
-        for n in range(0, len(keys), 6):
-            records.write([Write(k, put={"body": bytes(300_000)}) for k in keys[n : n + 6]])
-        found = records.get(keys)
-        assert [len(item["body"]) for item in found] == [300_000] * len(keys)
 
 
 def test_a_page_has_its_limit_between_two_bounds(url, table, pk):

@@ -133,6 +133,23 @@ def test_bounds_hold_all_that_is_wanted(after, before, prefix, sk):
         assert wanted.high is None or sk < wanted.high
 
 
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (SortKeys(), "#0=:0"),
+        (SortKeys(after="a"), "#0=:0 AND #1>:1"),
+        (SortKeys(before="b"), "#0=:0 AND #1<:1"),
+        (SortKeys(prefix="a"), "#0=:0 AND begins_with(#1,:1)"),
+        (SortKeys(prefix="a", after="Z"), "#0=:0 AND begins_with(#1,:1)"),
+        (SortKeys(prefix="a", before="ab"), "#0=:0 AND #1 BETWEEN :1 AND :2"),
+        (SortKeys(prefix="\U0010ffff"), "#0=:0 AND #1>=:1"),
+    ],
+)
+def test_a_range_asks_for_no_more_than_it_must(wanted, text):
+    """Above all not for the item that a reader has just read, which may be of 300 KB."""
+    assert expressions.sort_keys("p", wanted, expressions.Placeholders()) == text
+
+
 def test_the_schema_is_read_without_the_clients_library():
     """`infra` has no boto3."""
     code = (
