@@ -10,6 +10,8 @@ import os
 import socket
 import sys
 
+import pytest
+
 _PREFIXES = ("ANTHROPIC_", "FREEHOLD_", "AWS_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -46,3 +48,15 @@ def _guard(event: str, arguments: tuple) -> None:
 
 
 sys.addaudithook(_guard)
+
+
+@pytest.fixture(scope="session")
+def emulated_aws():
+    """An `Endpoint` of one emulated account for all who give what they make there names of their
+    own. Its state machines wait a hundredth of what they should; its functions run under the Python
+    of the tests.
+    """
+    from tests.ministack import ministack
+
+    with ministack({"LAMBDA_PYTHON": sys.executable, "SFN_WAIT_SCALE": "0.01"}) as endpoint:
+        yield endpoint

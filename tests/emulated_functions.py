@@ -1,0 +1,59 @@
+"""Lambda functions and state machines in the emulated account, made of a few lines of source."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+from freehold.ids import new_id
+from tests.ministack import ACCOUNT
+from tests.servers import wait_for
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/tests"
+
+
+def create_function(endpoint, source, environment=None):
+    """A new function whose handler is `handler` of this source; its ARN."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", source)
+    made = endpoint.client("lambda").create_function(
+        FunctionName=new_id("function"),
+        Runtime="python3.14",
+        Role=ROLE,
+        Handler="index.handler",
+        Timeout=60,
+        Environment={"Variables": environment or {}},
+        Code={"ZipFile": packed.getvalue()},
+    )
+    return made["FunctionArn"]
+
+
+def create_state_machine(endpoint, definition):
+    """A new state machine; its ARN."""
+    made = endpoint.client("stepfunctions").create_state_machine(
+        name=new_id("machine"), definition=definition, roleArn=ROLE
+    )
+    return made["stateMachineArn"]
+
+
+def closed_execution(client, arn):
+    """Its description, once it has closed."""
+
+    def look():
+        found = client.describe_execution(executionArn=arn)
+        return None if found["status"] == "RUNNING" else found
+
+    return wait_for(look, seconds=60, every=0.02)
+
+
+def execute(endpoint, definition, data, name):
+    """Runs a new state machine once; the description of its execution."""
+    client = endpoint.client("stepfunctions")
+    started = client.start_execution(
+        stateMachineArn=create_state_machine(endpoint, definition),
+        name=name,
+        input=json.dumps(data),
+    )
+    return closed_execution(client, started["executionArn"])

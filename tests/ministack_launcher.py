@@ -1,0 +1,110 @@
+"""Starts MiniStack, corrected. Runs in `.venv-ministack`; tests/ministack.py calls it.
+
+What it corrects has private names, so the version is pinned and everything that is replaced is
+looked for first: a release that has it otherwise stops here. tests/contract/test_ministack.py tells
+what is corrected.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+import ministack.app
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc, stepfunctions
+
+_RAISED = '"status": "error", "error": str(e), "trace"'
+
+
+def replace(module: Any, name: str, new: Any) -> Any:
+    """Puts `new` in the place of a function; answers the old one."""
+    old = getattr(module, name)
+    setattr(module, name, new)
+    return old
+
+
+def name_errors() -> None:
+    """Lambda answers with the class of the exception as `errorType`, which Retry and Catch match,
+    and with `Runtime.ExitError` where the process ended; MiniStack always says HandlerError.
+    """
+    worker = lambda_runtime._PYTHON_WORKER_SCRIPT
+    if worker.count(_RAISED) != 1:
+        sys.exit("ministack: the worker reports exceptions in another way")
+    named = _RAISED.replace('"error": str(e)', '"error": str(e), "type": type(e).__name__')
+    lambda_runtime._PYTHON_WORKER_SCRIPT = worker.replace(_RAISED, named)
+    types: dict[str, str] = {}
+    """By request: the answer of a worker passes through a function that drops it."""
+
+    def invoke(self: Any, event: Any, request_id: str, **given: Any) -> Any:
+        answer = worker_invoke(self, event, request_id, **given)
+        if answer.get("status") == "error":
+            types[request_id] = answer.get("type", "Runtime.ExitError")
+        return answer
+
+    def execute(func: Any, event: Any, request_id: str) -> Any:
+        answer = execute_warm(func, event, request_id)
+        body, kind = answer.get("body"), types.pop(request_id, None)
+        if kind and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            body["errorType"] = kind
+        return answer
+
+    worker_invoke = replace(lambda_runtime.Worker, "invoke", invoke)
+    execute_warm = replace(lambda_svc, "_execute_function_warm", execute)
+
+
+def fail_callbacks() -> None:
+    """A task that waits for a token fails with its function; MiniStack waits on for the token."""
+    waiting = threading.local()
+
+    def invoke(resource: Any, data: Any, token: str, state: Any) -> Any:
+        waiting.token = token
+        try:
+            return invoke_with_callback(resource, data, token, state)
+        finally:
+            del waiting.token
+
+    def call(function: Any, event: Any) -> Any:
+        try:
+            return call_lambda(function, event)
+        except stepfunctions._ExecutionError as error:
+            token = getattr(waiting, "token", None)
+            if token is not None:
+                task = stepfunctions._task_tokens[token]
+                task["error"] = {"Error": error.error, "Cause": error.cause}
+                task["event"].set()
+            raise
+
+    invoke_with_callback = replace(stepfunctions, "_invoke_with_callback", invoke)
+    call_lambda = replace(stepfunctions, "_call_lambda", call)
+
+
+def stop_waiting_for_logs() -> None:
+    """Every invocation that logs nothing waits 50 ms for a line."""
+
+    def drain(self: Any, *_: Any, **__: Any) -> str:
+        return str(self._drain_stderr())
+
+    replace(lambda_runtime.Worker, "_drain_stderr_bounded", drain)
+
+
+def choose_python() -> None:
+    """Of the Lambda workers; MiniStack takes the one it runs under itself."""
+
+    def detect(runtime: str) -> tuple[str, str]:
+        binary, script = detect_binary(runtime)
+        return os.environ["LAMBDA_PYTHON"] if binary == sys.executable else binary, script
+
+    detect_binary = replace(lambda_runtime, "_detect_runtime_binary", detect)
+
+
+if __name__ == "__main__":
+    name_errors()
+    fail_callbacks()
+    stop_waiting_for_logs()
+    if "LAMBDA_PYTHON" in os.environ:
+        choose_python()
+    sys.argv = sys.argv[:1]
+    ministack.app.main()
