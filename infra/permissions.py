@@ -45,7 +45,7 @@ class Permissions:
     def _use_records(self, function: Function) -> None:
         """A transaction needs the permission of each kind of write in it."""
         actions = [
-            *("GetItem", "BatchGetItem", "Query"),
+            *("BatchGetItem", "Query"),
             *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
         ]
         function.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)

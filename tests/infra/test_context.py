@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.infra.conftest import PYTHON, ROOT
+from tests.infra.synthesis import PYTHON, ROOT
 
 
 def _fields():

@@ -10,7 +10,7 @@ import pytest
 from freehold.adapters.dynamodb import schema
 from freehold.local.asl_check import check
 from freehold.local.runs import FUNCTIONS as PLACEHOLDERS
-from tests.infra.conftest import ROOT
+from tests.infra.synthesis import ROOT
 
 FILE = ROOT / "statemachines" / "session.asl.json"
 STATES = {"RunTurn": "run_turn", "RunTools": "run_tools", "Release": "reaper"}

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from freehold.settings_aws import FUNCTIONS, PREFIX
-from tests.infra.conftest import ROOT
+from tests.infra.synthesis import ROOT
 from tests.infra.templates import listed
 
 INDEXES = sorted((ROOT / "functions").glob("*/index.py"))

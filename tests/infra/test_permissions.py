@@ -12,7 +12,7 @@ from tests.infra.templates import listed
 RECORDS = {
     f"dynamodb:{action}"
     for action in (
-        *("GetItem", "BatchGetItem", "Query"),
+        *("BatchGetItem", "Query"),
         *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
     )
 }

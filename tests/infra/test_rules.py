@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 
-from tests.infra.conftest import PYTHON, ROOT
+from tests.infra.synthesis import PYTHON, ROOT
 from tests.infra.templates import STACKS
 
 UNACKNOWLEDGED = """

@@ -1,0 +1,106 @@
+"""The synthesized stacks in an emulated account, deployed from their templates and assets alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.infra.templates import STACKS, Assembly
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The stacks as they stand. `clients` makes a boto3 client for a service's name."""
+
+    assembly: Assembly
+    clients: Any
+    url: str
+    """Of the emulator."""
+
+    @property
+    def base_url(self) -> str:
+        """`base_url` of the SDK: the stage's path, at the address where the emulator listens."""
+        (api,) = self.clients("apigateway").get_rest_apis()["items"]
+        return f"{self.url}/_aws/execute-api/{api['id']}/live"
+
+    def physical_name(self, stack: str, logical_id: str) -> str:
+        found = self.clients("cloudformation").describe_stack_resources(
+            StackName=f"Freehold-{stack}"
+        )
+        (name,) = [
+            resource["PhysicalResourceId"]
+            for resource in found["StackResources"]
+            if resource["LogicalResourceId"] == logical_id
+        ]
+        return name
+
+    def function_name(self, folder: str) -> str:
+        """Of the deployed function of a folder of `functions/`."""
+        function = self.assembly.function(folder)
+        return self.physical_name(function.stack, function.name)
+
+    def resource(self, stack: str, kind: str) -> str:
+        """The physical name of the only resource of a type in a stack."""
+        return self.physical_name(stack, self.assembly.one(kind).name)
+
+    def output(self, stack: str, name: str) -> str:
+        (found,) = self.clients("cloudformation").describe_stacks(StackName=f"Freehold-{stack}")[
+            "Stacks"
+        ]
+        return {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}[name]
+
+
+def deploy(assembly: Assembly, clients: Any, url: str) -> Deployment:
+    """Uploads the assets and creates the stacks in their order, as the CDK's CLI would."""
+    clients("ssm").put_parameter(Name=BOOTSTRAP_VERSION, Value="30", Type="String")
+    for stack in STACKS:
+        _upload(assembly, stack, clients("s3"))
+        _create(assembly, stack, clients("cloudformation"))
+    return Deployment(assembly, clients, url)
+
+
+def _create(assembly: Assembly, stack: str, cloudformation: Any) -> None:
+    name = f"Freehold-{stack}"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(assembly.template(stack)),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
+def _upload(assembly: Assembly, stack: str, s3: Any) -> None:
+    listed = json.loads((assembly.folder / f"Freehold-{stack}.assets.json").read_text())
+    buckets = {b["Name"] for b in s3.list_buckets()["Buckets"]}
+    for asset in listed["files"].values():
+        source = assembly.folder / asset["source"]["path"]
+        if asset["source"]["packaging"] != "zip":
+            continue  # templates, given as they are
+        for destination in asset["destinations"].values():
+            bucket = _resolved(destination["bucketName"])
+            if bucket not in buckets:
+                s3.create_bucket(Bucket=bucket)
+                buckets.add(bucket)
+            s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=_zip(source))
+
+
+def _resolved(name: str) -> str:
+    return name.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
+
+
+def _zip(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return packed.getvalue()

@@ -1,0 +1,96 @@
+"""What the functions did, as IAM would have to allow it, against what their roles allow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tests.e2e.deployment import ACCOUNT, REGION
+from tests.infra.templates import listed
+
+KINDS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+"""A transaction needs the permission of each kind of write in it."""
+S3 = {
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "DeleteObjects": "DeleteObject",
+}
+"""Where the operation is not named as its action."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One action on one resource, asked by a function."""
+
+    function: str
+    action: str
+    resource: str
+
+
+def needs(call: dict[str, Any]) -> set[Need]:
+    """What one recorded call needs. Raises KeyError for a service that no function should call."""
+    pairs = _NEEDS[call["service"]](call)
+    return {Need(call["function"], action, resource) for action, resource in pairs}
+
+
+def _dynamodb(call: dict[str, Any]) -> list[tuple[str, str]]:
+    def table(name: str) -> str:
+        return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+
+    if "items" in call:
+        return [(f"dynamodb:{KINDS[kind]}", table(name)) for kind, name in call["items"]]
+    if call["tables"]:
+        return [(f"dynamodb:{call['operation']}", table(name)) for name in call["tables"]]
+    index = f"/index/{call['IndexName']}" if "IndexName" in call else ""
+    return [(f"dynamodb:{call['operation']}", table(call["TableName"]) + index)]
+
+
+def _s3(call: dict[str, Any]) -> list[tuple[str, str]]:
+    action = S3.get(call["operation"], call["operation"])
+    bucket = f"arn:aws:s3:::{call['Bucket']}"
+    if action == "ListBucket":
+        return [("s3:ListBucket", bucket)]
+    return [(f"s3:{action}", f"{bucket}/{call.get('Key', 'x')}")]
+
+
+def _named(action: str, argument: str) -> Any:
+    return lambda call: [(f"{action}:{call['operation']}", call.get(argument, "*"))]
+
+
+_NEEDS = {
+    "dynamodb": _dynamodb,
+    "s3": _s3,
+    "kms": _named("kms", "KeyId"),
+    "states": _named("states", "stateMachineArn"),
+    "secretsmanager": _named("secretsmanager", "SecretId"),
+}
+
+
+def allows(statements: list[dict[str, Any]], need: Need) -> bool:
+    """Whether one of these statements allows it. None of ours denies or has a condition."""
+    return any(
+        any(fnmatchcase(need.action, action) for action in listed(statement["Action"]))
+        and any(
+            need.resource == "*" or fnmatchcase(need.resource, resource)
+            for resource in listed(statement["Resource"])
+        )
+        for statement in statements
+    )
+
+
+def statements_of(iam: Any, role: str) -> list[dict[str, Any]]:
+    """Of the inline policies of a deployed role; its references are resolved."""
+    found = []
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        document = json.loads(document) if isinstance(document, str) else document
+        assert all(s["Effect"] == "Allow" and "Condition" not in s for s in document["Statement"])
+        found += document["Statement"]
+    return found

@@ -1,0 +1,60 @@
+"""The deployed entry points, watched: on the `PYTHONPATH` of the emulator's Lambda workers.
+
+The handler `recorded.run_turn` is `functions.run_turn.index.handler` as it was deployed, with two
+differences: each call of AWS is written to a file before it is sent, and `run_tools` reaches a
+sandbox that outlives its workers, as a task would.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from typing import Any
+
+_DIRECTORY = os.environ["E2E_DIRECTORY"]
+_ABOUT = ("TableName", "IndexName", "Bucket", "Key", "KeyId", "SecretId", "stateMachineArn")
+
+
+def __getattr__(folder: str) -> Any:
+    """The handler of a folder of `functions/`."""
+    if folder.startswith("_"):
+        raise AttributeError(folder)
+    _write({"function": folder, "pid": os.getpid()})
+    _record_calls(folder)
+    if folder == "run_tools":
+        _give_it_a_sandbox()
+    return importlib.import_module(f"functions.{folder}.index").handler
+
+
+def _record_calls(folder: str) -> None:
+    import botocore.handlers  # noqa: PLC0415 - the one in the function's layer
+
+    def record(params: dict[str, Any], model: Any, **_: Any) -> None:
+        call = {name: params[name] for name in _ABOUT if isinstance(params.get(name), str)}
+        for item in params.get("TransactItems", ()):
+            ((kind, write),) = item.items()
+            call.setdefault("items", []).append([kind, write["TableName"]])
+        call["tables"] = list(params.get("RequestItems", ()))
+        service = model.service_model.signing_name
+        _write({"function": folder, "service": service, "operation": model.name, **call})
+
+    botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", record))
+
+
+def _give_it_a_sandbox() -> None:
+    from freehold import bootstrap_aws  # noqa: PLC0415 - only here
+    from loopback_sandboxes import LoopbackSandboxes  # noqa: PLC0415 - as above
+
+    bootstrap_aws.NoSandbox = LoopbackSandboxes
+
+
+def _write(line: dict[str, Any]) -> None:
+    """A line is one write, so that workers do not mix theirs."""
+    descriptor = os.open(
+        os.path.join(_DIRECTORY, "calls.jsonl"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
+    )
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(descriptor)
