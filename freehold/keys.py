@@ -9,7 +9,8 @@ a claim row for a unique name W/session/{id}      doc (what rarely changes), sta
 log), thread/{id}/head, thread/{id}/claim W/feed/{thread}     one item per commit; sort key = first
 sequence and version, both zero-padded
 
-The single exception is `api_key`: a key is looked up before its workspace is known.
+What belongs to no workspace: `api_key`, as a key is looked up before its workspace is known,
+`workspace` itself, and `installation_key`.
 """
 
 from __future__ import annotations
@@ -107,3 +108,8 @@ def api_key(digest: str) -> Key:
 
 def workspace(name_: str) -> Key:
     return Key(f"_workspaces/{name_}", "workspace")
+
+
+def installation_key(use: str) -> Key:
+    """A key of the whole installation, sealed: `mac` or `sign`."""
+    return Key(f"_installation/{use}", "key")

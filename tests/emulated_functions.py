@@ -30,12 +30,29 @@ def create_function(endpoint, source, environment=None):
     return made["FunctionArn"]
 
 
-def create_state_machine(endpoint, definition):
-    """A new state machine; its ARN."""
-    made = endpoint.client("stepfunctions").create_state_machine(
-        name=new_id("machine"), definition=definition, roleArn=ROLE
-    )
-    return made["stateMachineArn"]
+def create_state_machine_stack(endpoint, definition, substitutions):
+    """A stack with a new state machine, its definition filled in by CloudFormation as `infra` has
+    it done; its ARN.
+    """
+    properties = {
+        "StateMachineName": new_id("machine"),
+        "RoleArn": ROLE,
+        "DefinitionString": definition,
+        "DefinitionSubstitutions": substitutions,
+    }
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    template = {
+        "Resources": {"Session": resource},
+        "Outputs": {"Arn": {"Value": {"Ref": "Session"}}},
+    }
+    client, name = endpoint.client("cloudformation"), new_id("stack").replace("_", "-")
+    client.create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+    def look():
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+        return stack if stack["StackStatus"] == "CREATE_COMPLETE" else None
+
+    return wait_for(look)["Outputs"][0]["OutputValue"]
 
 
 def closed_execution(client, arn):
@@ -52,7 +69,7 @@ def execute(endpoint, definition, data, name):
     """Runs a new state machine once; the description of its execution."""
     client = endpoint.client("stepfunctions")
     started = client.start_execution(
-        stateMachineArn=create_state_machine(endpoint, definition),
+        stateMachineArn=create_state_machine_stack(endpoint, definition, {}),
         name=name,
         input=json.dumps(data),
     )
