@@ -14,6 +14,7 @@ from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Runs
 from freehold.testing.scripted_model import ScriptedModel
+from freehold.wire.base import build_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ def local(
     `model` and `sandboxes` replace the adapters that the settings would choose. The directory must
     exist and belong to this process alone.
     """
+    build_models()
     directory = settings.data_dir
     feed = ProcessFeed()
     records = SqliteRecords(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from freehold.adapters.aws_clients import client
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.aws_clients import LateClient, client
 from freehold.adapters.dynamodb import DynamoRecords
 from freehold.adapters.keyed_model import KeyedModel
 from freehold.adapters.kms_secrets import KmsSecrets
@@ -35,8 +34,8 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
     Only an environment of `run_turn` has a model; with another, asking one is a defect.
     """
     table = records(environment.table_name)
-    blobs = S3Blobs(client("s3"), environment.bucket_name)
-    secrets = KmsSecrets(client("kms"), environment.key_arn, table)
+    blobs = S3Blobs(LateClient("s3"), environment.bucket_name)
+    secrets = KmsSecrets(LateClient("kms"), environment.key_arn, table)
     return App(
         settings=environment.settings(),
         records=table,
@@ -65,6 +64,8 @@ def warm_up(app: App) -> None:
     """Does while the function starts, at full speed and before anybody waits, what the first
     request of a model would wait seconds for.
     """
+    from freehold.adapters.claude import ClaudeModel  # noqa: PLC0415 - `run_turn` alone pays
+
     if not isinstance(app.model, KeyedModel):
         return
     try:
@@ -86,7 +87,7 @@ def _model(environment: StoreEnvironment) -> Model:
 
         return ScriptedModel()
     base_url = environment.settings().anthropic_base_url
-    stored = StoredKey(client("secretsmanager"), environment.model_key_secret_arn)
+    stored = StoredKey(LateClient("secretsmanager"), environment.model_key_secret_arn)
 
     def connect(key: SecretStr | None) -> Model:
         """An endpoint of one's own may need no key."""
@@ -96,6 +97,8 @@ def _model(environment: StoreEnvironment) -> Model:
                 "No model key is stored. Run `freehold model-key set --stack NAME`.",
                 retryable=False,
             )
+        from freehold.adapters.claude import ClaudeModel  # noqa: PLC0415 - `run_turn` alone pays
+
         return ClaudeModel(key, base_url)
 
     return KeyedModel(stored.read, connect)

@@ -98,8 +98,9 @@ class Records(Protocol):
         """All of it or nothing."""
 
     def due(self, prefix: str, limit: int = 1000) -> tuple[Key, ...]:
-        """Keys of items whose `due` attribute starts with `prefix`, in its order. May lag on
-        AWS.
+        """Keys of items whose `due` attribute starts with `prefix`, in its order. May lag on AWS.
+
+        `prefix` is a kind, or begins with a kind and its slash. Raises ValueError for an empty one.
         """
 
 

@@ -18,7 +18,7 @@ from freehold.wire.sessions import SessionAgent
 class SessionDoc(BaseModel):
     """Read leniently: stored bytes outlive versions of this program."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     id: str
     agent: SessionAgent

@@ -20,7 +20,7 @@ from pydantic import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HTTP_URL = TypeAdapter(AnyHttpUrl)
+_HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
 
 def _sendable(key: SecretStr) -> SecretStr:

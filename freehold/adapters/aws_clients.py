@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # publishes no types
@@ -13,8 +14,10 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
 )
 """A request that hangs must leave the others of an invocation their time: API Gateway waits 29 s
-for all of them. Every call here may be repeated: writes are conditional, starts have a name.
+for all of them. Every call here may be repeated: starts have a name.
 """
+_ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+"""The store repeats its requests itself and must know of each: what was not answered may land."""
 
 
 def client(service: str) -> Any:
@@ -22,4 +25,21 @@ def client(service: str) -> Any:
 
     Raises BotoCoreError without a Region.
     """
-    return boto3.client(service, config=_CONFIG)
+    return boto3.client(service, config=_ONCE if service == "dynamodb" else _CONFIG)
+
+
+class LateClient:
+    """A client that is made when it is first used: a function starts without those that most of its
+    requests do not need.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._made: Any = None
+        self._lock = Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:  # boto3 makes one client at a time
+            if self._made is None:
+                self._made = client(self._service)
+        return getattr(self._made, name)

@@ -16,7 +16,7 @@ from freehold.domain import lifecycle
 from freehold.domain.draft import Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.step import Lease, Limits, Next
-from freehold.errors import AmbiguousWrite, NotFound, StaleRead
+from freehold.errors import AmbiguousWrite, NotFound, StaleRead, Unavailable
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey
 from freehold.ports import App, Condition, Run, Write
@@ -163,10 +163,12 @@ class _Renewal:
             invocation.app.records.write(
                 [Write(key, set={"until": lease.until}, conditions=(held,))]
             )
-        except StaleRead:
-            self._watch.lost()
-            return
-        except AmbiguousWrite:
+        except StaleRead as stale:
+            # Without a condition that failed it only met another transaction, ours perhaps.
+            if stale.failed:
+                self._watch.lost()
+                return
+        except (AmbiguousWrite, Unavailable):
             pass  # renewed or not: the next beat comes well within the lease
         self._schedule()
 

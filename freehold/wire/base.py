@@ -29,4 +29,22 @@ class WireModel(BaseModel):
     Stored bytes are parsed with `extra="ignore"`: they outlive versions of this program.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        # A function on Lambda starts without building what its request does not use.
+        defer_build=True,
+    )
+
+
+def build_models() -> None:
+    """Builds every model now. Where threads share the models, none must be the first to use one:
+    two that build the same at once get in each other's way.
+    """
+    waiting = [WireModel]
+    while waiting:
+        model = waiting.pop()
+        model.model_rebuild()
+        waiting += model.__subclasses__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from freehold.errors import InvalidRequest
 from freehold.wire.base import WireModel
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=WireModel)
 
-_OBJECT = TypeAdapter(dict[str, Any])
+_OBJECT = TypeAdapter(dict[str, Any], config=ConfigDict(defer_build=True))
 _FAILED = "Failed to parse request body"
 _MAX_PATH = 300
 

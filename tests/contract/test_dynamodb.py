@@ -2,8 +2,7 @@
 
 The code is written for DynamoDB. Where the emulator differs:
 
-- It holds a transaction's 4 MB against the JSON of the request: corrected by
-  `ministack_corrections`.
+- It holds a transaction's 4 MB against the JSON of the request: corrected by its launcher.
 - It executes one request after the other, so no transaction ever meets another, is in progress or
   is throttled; and a BatchGetItem never leaves keys, where the table does after 16 MB.
   tests/unit/test_dynamodb_attempts.py has those answers.
@@ -13,7 +12,6 @@ The code is written for DynamoDB. Where the emulator differs:
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -28,13 +26,12 @@ from tests.contract.dynamodb_table import Fate, connect, create_table, lossy_lin
 from tests.ministack import ministack
 
 UNANSWERED = (Fate.SILENT, Fate.FAILED, Fate.LOST, Fate.LATE)
-CORRECTIONS = Path(__file__).with_name("ministack_corrections")
 IS_NEW = (Condition("", "absent", reason="it is new"),)
 
 
 @pytest.fixture(scope="module")
 def url():
-    with ministack({"PYTHONPATH": str(CORRECTIONS)}) as endpoint:
+    with ministack() as endpoint:
         yield endpoint.url
 
 

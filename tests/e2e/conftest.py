@@ -12,6 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from freehold.adapters.dynamodb import DynamoRecords
+from freehold.adapters.s3_blobs import S3Blobs
+from freehold.domain import chain
+from freehold.event_log import EventLog
+from freehold.keys import SessionKey
 from freehold.settings_aws import FUNCTIONS
 from tests.e2e.deployment import ACCOUNT, REGION, Deployment, deploy
 from tests.e2e.sandbox_host import sandbox_host
@@ -38,6 +43,21 @@ class Account(Server):
         """Processes that were started for a function; some have ended."""
         started = [line for line in self.recorded() if "pid" in line]
         return [line["pid"] for line in started if line["function"] == folder]
+
+    def log_numbers(self, session_id):
+        """The numbers of a session's events as the log in the table has them, its chain checked."""
+        table = self.deployment.output("Data", "TableName")
+        clients = self.deployment.clients
+        records = DynamoRecords(clients("dynamodb"), table)
+        bucket = self.deployment.resource("Data", "AWS::S3::Bucket")
+        log = EventLog(records, S3Blobs(clients("s3"), bucket), None)
+        key = SessionKey("wrkspc_default", session_id)
+        thread_id = log.read(key, every=True).session.primary_id
+        previous = chain.genesis(session_id, thread_id)
+        for entry in log.history(key, thread_id):
+            assert entry.prev_hash == previous
+            previous = entry.hash
+        return [event.seq for event in log.scan(key, thread_id, beyond=0)]
 
     def sweep(self):
         """What the rule of the engine's stack does every minute."""

@@ -24,7 +24,7 @@ def sandbox_host(directory):
     sandboxes.usable()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             try:
                 answer = {"result": _perform(sandboxes, self.path.strip("/"), asked)}

@@ -1,4 +1,4 @@
-"""What the functions called on AWS while the other tests of this folder ran, against their roles."""
+"""What the functions called on AWS during the other tests of this folder, against their roles."""
 
 from __future__ import annotations
 

@@ -134,7 +134,8 @@ def test_bodies_too_large_for_an_item_go_through_the_bucket_and_go_with_the_sess
     client.beta.sessions.events.send(session.id, events=[message(big), rounds])
     events = until_idle(client, session)
     assert [len(text) for text in said(events)][-1] == len(big)
-    assert [len(e.content[0].text) for e in events if e.type == "user.message"][0] == len(big)
+    first = next(e for e in events if e.type == "user.message")
+    assert len(first.content[0].text) == len(big)
     assert account.stored(session.id)
     client.beta.sessions.delete(session.id)
     account.sweep()
@@ -170,6 +171,15 @@ def test_an_interrupt_ends_the_wait_for_the_next_attempt(client):
     assert until_idle(client, session)[-1].stop_reason.type == "end_turn"
 
 
+def assert_gapless(account, session, events):
+    """The log has a number for each event, and a waiting message has one for each sighting."""
+    numbers = account.log_numbers(session.id)
+    assert numbers == list(range(1, len(numbers) + 1))
+    sightings = sum(event.type == "user.message" for event in events)
+    assert len(numbers) == len(events) + sightings
+    assert len({event.id for event in events}) == len(events)
+
+
 def kill(account, folder):
     """Every worker of a function, with SIGKILL."""
     for pid in account.workers(folder):
@@ -189,7 +199,7 @@ def test_a_worker_that_is_killed_while_the_model_answers_costs_one_more_request(
     assert said(events) == ["Answered."]
     assert types_of(events).count("span.model_request_start") == 2
     assert [bool(e.is_error) for e in events if e.type == "span.model_request_end"] == [True, False]
-    assert types_of(events).count("user.message") == 1
+    assert_gapless(account, session, events)
 
 
 def test_a_worker_that_is_killed_while_a_tool_runs_repeats_no_effect(account, client):
@@ -201,7 +211,7 @@ def test_a_worker_that_is_killed_while_a_tool_runs_repeats_no_effect(account, cl
     kill(account, "run_tools")
     events = until_idle(client, session)
     assert [text.strip() for text, _ in results(events)] == ["done", "effect"]
-    assert types_of(events).count("user.message") == 1
+    assert_gapless(account, session, events)
 
 
 def test_workspaces_do_not_see_each_other(account, client):

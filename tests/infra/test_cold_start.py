@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 
@@ -34,12 +33,20 @@ print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "loaded": sorted(sys
 """
 
 
-def _run(statement):
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory):
+    """Where the modules are kept compiled; the first of a series of runs fills it."""
+    return str(tmp_path_factory.mktemp("bytecode"))
+
+
+def _run(statement, bytecode):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", f"{statement}\n{REPORT}"],
         env={
-            **os.environ,
+            **environment,
             **VARIABLES,
+            "PYTHONPYCACHEPREFIX": bytecode,
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
@@ -55,19 +62,21 @@ def _run(statement):
 
 
 @pytest.mark.parametrize("folder", sorted(set(FUNCTIONS) - {"run_turn"}))
-def test_a_function_that_asks_no_model_does_not_load_its_sdk(folder):
-    loaded = _run(f"import functions.{folder}.index")["loaded"]
+def test_a_function_that_asks_no_model_does_not_load_its_sdk(folder, bytecode):
+    loaded = _run(f"import functions.{folder}.index", bytecode)["loaded"]
     assert f"functions.{folder}.handler" in loaded
     assert not {"anthropic", "starlette", "uvicorn", "freehold.local"} & set(loaded)
 
 
-def test_the_api_costs_at_most_as_much_again_as_what_it_stands_on():
-    """Processor time, taken in turns so that a busy machine slows both."""
+def test_the_api_costs_at_most_half_as_much_again_as_what_it_stands_on(bytecode):
+    """Processor time, taken in turns so that a busy machine slows both; the least of each, since
+    whatever else goes on only adds to it.
+    """
     floors, indexes = [], []
-    for _ in range(3):
-        floors.append(_run(FLOOR)["seconds"])
-        indexes.append(_run("import functions.api.index")["seconds"])
-    assert statistics.median(indexes) <= 2.2 * statistics.median(floors)
+    for _ in range(6):
+        floors.append(_run(FLOOR, bytecode)["seconds"])
+        indexes.append(_run("import functions.api.index", bytecode)["seconds"])
+    assert min(indexes) <= 1.5 * min(floors)
 
 
 def test_an_environment_says_everything_that_its_model_reads():

@@ -28,7 +28,7 @@ def __getattr__(folder: str) -> Any:
 
 
 def _record_calls(folder: str) -> None:
-    import botocore.handlers  # noqa: PLC0415 - the one in the function's layer
+    import botocore.handlers
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:
         call = {name: params[name] for name in _ABOUT if isinstance(params.get(name), str)}
@@ -43,17 +43,16 @@ def _record_calls(folder: str) -> None:
 
 
 def _give_it_a_sandbox() -> None:
-    from freehold import bootstrap_aws  # noqa: PLC0415 - only here
-    from loopback_sandboxes import LoopbackSandboxes  # noqa: PLC0415 - as above
+    from loopback_sandboxes import LoopbackSandboxes
+
+    from freehold import bootstrap_aws
 
     bootstrap_aws.NoSandbox = LoopbackSandboxes
 
 
 def _write(line: dict[str, Any]) -> None:
     """A line is one write, so that workers do not mix theirs."""
-    descriptor = os.open(
-        os.path.join(_DIRECTORY, "calls.jsonl"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
-    )
+    descriptor = os.open(f"{_DIRECTORY}/calls.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
