@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
+
+from freehold.errors import Unavailable
+
+_log = logging.getLogger("freehold.blobs")
 
 _INCOMING = ".incoming"
 _SUFFIX = ".blob"
 _MAX_SEGMENT = 240
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DirectoryBlobs:
@@ -29,27 +38,31 @@ class DirectoryBlobs:
         self._incoming.mkdir(mode=0o700, parents=True)
 
     def put(self, name: str, data: bytes) -> None:
-        """On the disk when it returns. Raises ValueError when the name holds other bytes."""
+        """On the disk when it returns. Raises ValueError when the name holds other bytes,
+        Unavailable when the disk does not take them.
+        """
         path = self._path(name)
         draft = self._incoming / os.urandom(16).hex()
-        _write(draft, data)
-        try:
-            with self._lock:
-                _make_directories(path.parent)
-                os.link(draft, path)
-                _sync(path.parent)
-        except FileExistsError:
-            if path.read_bytes() != data:
-                raise ValueError(f"blob {name} was written with other bytes") from None
-            _sync(path.parent)  # whoever linked it may have died before
-        finally:
-            draft.unlink()
+        with _unavailable("written"):
+            try:
+                _write(draft, data)
+                self._place(draft, path)
+            except FileExistsError:
+                if path.read_bytes() != data:
+                    raise ValueError(f"blob {name} was written with other bytes") from None
+                _sync(path.parent)  # whoever linked it may have died before
+            finally:
+                # Also what was half written: it holds the space that is missing.
+                draft.unlink(missing_ok=True)
 
     def get(self, name: str) -> bytes:
-        try:
-            return self._path(name).read_bytes()
-        except FileNotFoundError:
-            raise KeyError(name) from None
+        """As the port. Raises Unavailable when the disk does not give it."""
+        path = self._path(name)
+        with _unavailable("read"):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                raise KeyError(name) from None
 
     def delete(self, prefix: str) -> None:
         """Raises ValueError for an empty prefix, which would be everything."""
@@ -70,6 +83,12 @@ class DirectoryBlobs:
             _sync(top)
             self._remove_empty(top)
 
+    def _place(self, draft: Path, path: Path) -> None:
+        with self._lock:
+            _make_directories(path.parent)
+            os.link(draft, path)
+            _sync(path.parent)
+
     def _remove_empty(self, directory: Path) -> None:
         while directory != self._directory and not any(directory.iterdir()):
             directory.rmdir()
@@ -81,6 +100,20 @@ class DirectoryBlobs:
         if not all(segments) or max(map(len, segments)) > _MAX_SEGMENT:
             raise ValueError(f"{name!r} cannot name a blob")
         return self._directory.joinpath(*segments[:-1], segments[-1] + _SUFFIX)
+
+
+@contextmanager
+def _unavailable(what: str) -> Iterator[None]:
+    """Turns the disk's refusal into an answer that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        _log.error("blob_refused", extra={"reason": reason})
+        message = f"The disk of the server's data directory cannot be {what}: {reason}."
+        if error.errno in _FULL:
+            message += " Free some space on it, then try again."
+        raise Unavailable(message, retry_after=5) from error
 
 
 def _encode(segment: str) -> str:

@@ -5,11 +5,14 @@ else.
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
+from http import HTTPStatus
 from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from freehold.errors import InvalidRequest
+from freehold.errors import ApiError, InvalidRequest, Unavailable
 from freehold.ids import new_id
 from functions.envelope import answer_headers, error_body
 
@@ -25,7 +28,11 @@ class HttpConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
-        self._watch_head()
+        if len(self.connections) > _most_connections():
+            transport.write(_refusal(Unavailable("Too many connections.", retry_after=1)))
+            transport.close()
+        else:
+            self._watch_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -55,7 +62,17 @@ class HttpConnection(H11Protocol):
             self._head_timer = None
 
 
-def _refusal(error: InvalidRequest) -> bytes:
+def _most_connections() -> int:
+    """So many that the store, the sandboxes and the model still find descriptors: half of them, or
+    all but 256.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(descriptors // 2, descriptors - 256)
+
+
+def _refusal(error: ApiError) -> bytes:
     request_id = new_id("req")
     body = error_body(error, request_id)
     headers = {
@@ -64,5 +81,8 @@ def _refusal(error: InvalidRequest) -> bytes:
         "content-length": str(len(body)),
         "connection": "close",
     }
-    lines = [f"HTTP/1.1 {error.status} Bad Request", *(f"{n}: {v}" for n, v in headers.items())]
+    lines = [
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+        *(f"{n}: {v}" for n, v in headers.items()),
+    ]
     return "\r\n".join([*lines, "", body]).encode()

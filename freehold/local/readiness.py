@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from freehold.adapters.subprocess_sandbox import Probe
 from freehold.keys import Key
-from freehold.ports import App
+from freehold.ports import App, Write
 
-_NOWHERE = Key("_readiness", "read")
+_NOWHERE = Key("_readiness", "look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,15 @@ class Readiness:
         self._probe = probe
 
     def look(self) -> Found:
-        """Reads the store. Blocks."""
+        """Asks the store for a transaction that changes nothing. Blocks."""
         return Found({"store": self._store(), "sandbox": self._sandbox(), "model": self._model()})
 
     def _store(self) -> str:
         try:
             self._app.records.get([_NOWHERE])
+            self._app.records.write([Write(_NOWHERE)])
         except Exception:  # noqa: BLE001 - whatever the store raises, it is not ready
-            return "cannot be read"
+            return "cannot be used; the server's log says why"
         return "ok"
 
     def _sandbox(self) -> str:

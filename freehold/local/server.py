@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -42,6 +43,14 @@ _SWEEP_SECONDS = 60.0
 _GRACE_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection: one that the server closes first loses a request."""
+
+
+_BACKLOG = 2048
+_ACCEPTED_AT_ONCE = 1
+"""asyncio accepts as many connections in a row as may wait, and without a free descriptor it fails,
+logs and repeats each: hundreds of thousands of lines in seconds. So it is told one, and the socket
+the real number."""
+_YOUNG_OBJECTS = 5_000
 
 
 class CannotListen(Exception):
@@ -108,6 +117,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 ws="websockets-sansio",
+                backlog=_ACCEPTED_AT_ONCE,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
@@ -117,6 +127,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
+        _settle_heap()
         sys.stdout.write("".join(f"{line}\n" for line in self._lines))
         sys.stdout.flush()
 
@@ -137,6 +150,15 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         self._web.hub.close()
+
+
+def _settle_heap() -> None:
+    """What was built so far lives as long as the process. The collector need not walk it again and
+    again, nor look for cycles every few hundred objects: that was a tenth of a turn under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
 
 
 def _warm_up(model: Model) -> None:

@@ -57,16 +57,20 @@ class Connections:
         self._is_closed = False
         try:
             self._writing = self._prepared()
+            self._file = self._identity()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnusable(f"Cannot use {path} as a store: {error}.") from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """For the one thread that writes."""
+        """For the one thread that writes. Raises Unavailable when the file was moved or deleted:
+        what SQLite still writes to it nobody would find again.
+        """
         if self._path == ":memory:":
             with self._lock:
                 yield self._writing
         else:
+            self._check_place()
             yield self._writing
 
     @contextmanager
@@ -101,6 +105,7 @@ class Connections:
         try:
             return self._idle.pop()
         except IndexError:
+            self._check_place()
             connection = self._connect()
             connection.execute("PRAGMA query_only = ON")
             return connection
@@ -111,6 +116,23 @@ class Connections:
                 self._idle.append(connection)
                 return
         connection.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """What the path names now; None where it names nothing."""
+        if self._path == ":memory:":
+            return None
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_place(self) -> None:
+        if self._identity() != self._file:
+            raise Unavailable(
+                "The server's data directory was moved, deleted or replaced. Put it back, or stop "
+                "the server and start it on the right one."
+            )
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(

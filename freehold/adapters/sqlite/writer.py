@@ -17,6 +17,8 @@ from freehold.keys import Key
 
 _log = logging.getLogger("freehold.store")
 _QUIET_SECONDS = 1.0
+_FULL = "The disk of the server's data directory is full. Free some space on it, then try again."
+_REFUSED = "The store cannot take the write. The server's log says why."
 
 Stream = Callable[[Sequence[Key]], None]
 
@@ -104,6 +106,10 @@ class Writer:
         try:
             with self._connections.writing() as connection:
                 changes = _commit(connection, group)
+        except Unavailable as error:
+            _log.error("write_refused", extra={"reason": error.message})
+            for submission in group:
+                submission.error = error
         except Exception:  # noqa: BLE001 - the callers learn it; who comes next must not wait for ever
             _log.exception("writer_failed")
         finally:
@@ -117,12 +123,12 @@ class Writer:
 
     def _truncate_log(self) -> None:
         """Empties the log into the file: frames of deleted items must not lie there for ever."""
-        with self._connections.writing() as connection:
-            try:
+        try:
+            with self._connections.writing() as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error:
-                # Nothing is lost: the log still holds it all, and the next commits checkpoint too.
-                _log.exception("checkpoint_failed")
+        except (sqlite3.Error, Unavailable):
+            # Nothing is lost: the log still holds it all, and the next commits checkpoint too.
+            _log.exception("checkpoint_failed")
 
 
 def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> list[Change]:
@@ -133,18 +139,15 @@ def _commit(connection: sqlite3.Connection, group: Sequence[_Submission]) -> lis
     """
     try:
         changes, taken = _perform(connection, group)
+        _end(connection)
+    except AmbiguousWrite:
+        _roll_back(connection)
+        return []
     except Exception as error:  # noqa: BLE001 - handed to the thread that waits for the outcome
         _roll_back(connection)
         if len(group) > 1:
             return [change for submission in group for change in _commit(connection, [submission])]
         group[0].error = _as_unavailable(error)
-        return []
-    try:
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        # The log may hold the commit although its sync failed: a crash now could bring it to life.
-        _log.error("commit_failed", extra={"code": error.sqlite_errorname})
-        _roll_back(connection)
         return []
     for submission in taken:
         submission.error = None
@@ -172,6 +175,19 @@ def _perform(
     return done, taken
 
 
+def _end(connection: sqlite3.Connection) -> None:
+    """Raises AmbiguousWrite where the log may hold the commit although its sync failed: a crash now
+    could bring it to life. A full disk is certain: the frame that commits is written last.
+    """
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise
+        _log.error("commit_failed", extra={"code": error.sqlite_errorname})
+        raise AmbiguousWrite("the commit failed") from error
+
+
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
@@ -180,6 +196,9 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 def _as_unavailable(error: Exception) -> Exception:
     if not isinstance(error, sqlite3.Error | MemoryError):
         return error
-    unavailable = Unavailable("The store cannot take the write.", retry_after=1)
+    code = error.sqlite_errorname if isinstance(error, sqlite3.Error) else "out of memory"
+    _log.error("write_refused", extra={"reason": code})
+    is_full = code == "SQLITE_FULL"
+    unavailable = Unavailable(_FULL if is_full else _REFUSED, retry_after=5 if is_full else 1)
     unavailable.__cause__ = error
     return unavailable
