@@ -223,6 +223,20 @@ def test_workspaces_do_not_see_each_other(account, client):
     assert [s.id for s in stranger.beta.sessions.list()] == []
 
 
+def test_what_aws_does_not_serve_is_refused_in_the_envelope(account, client):
+    session = begin(client)
+    stream = account.request("GET", f"/v1/sessions/{session.id}/events/stream")
+    too_large = account.request("POST", "/v1/agents", json={"name": "x" * 5_300_000})
+    for answer, status, kind in (
+        (stream, 404, "not_found_error"),
+        (too_large, 413, "request_too_large"),
+    ):
+        assert answer.status_code == status
+        assert answer.json()["error"]["type"] == kind
+        assert answer.headers["request-id"] == answer.json()["request_id"]
+    assert "5242880 bytes" in too_large.json()["error"]["message"]
+
+
 def test_a_wrong_key_is_refused_in_the_envelope(account):
     refused = account.request("GET", "/v1/sessions", key="sk-freehold-wrong")
     assert refused.status_code == 401
