@@ -7,6 +7,7 @@ what is corrected.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -81,6 +82,27 @@ def fail_callbacks() -> None:
     call_lambda = replace(stepfunctions, "_call_lambda", call)
 
 
+def start_executions_once() -> None:
+    """Starting an open execution again, with the same input, answers it as if it began now; only a
+    closed one is refused. MiniStack refuses both.
+    """
+
+    def start(data: Any) -> Any:
+        status, headers, body = start_execution(data)
+        refusal = json.loads(body)
+        if refusal.get("__type") != "ExecutionAlreadyExists":
+            return status, headers, body
+        arn = refusal["message"].split("'")[1]
+        execution = stepfunctions._executions[arn]
+        if execution["status"] != "RUNNING" or execution["input"] != data.get("input", "{}"):
+            return status, headers, body
+        return stepfunctions.json_response(
+            {"executionArn": arn, "startDate": execution["startDate"]}
+        )
+
+    start_execution = replace(stepfunctions, "_start_execution", start)
+
+
 def stop_waiting_for_logs() -> None:
     """Every invocation that logs nothing waits 50 ms for a line."""
 
@@ -111,6 +133,7 @@ if __name__ == "__main__":
     name_errors()
     count_transactions_as_items()
     fail_callbacks()
+    start_executions_once()
     stop_waiting_for_logs()
     if "LAMBDA_PYTHON" in os.environ:
         choose_python()

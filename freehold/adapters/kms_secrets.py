@@ -40,7 +40,8 @@ class InstallationKeyUnusable(Exception):
 
 
 class KmsSecrets:
-    """`seal` is AES-256-GCM with the purpose as associated data, `mac` HMAC-SHA-256 (32 bytes).
+    """`seal` is AES-256-GCM with the sealed data key and the purpose as associated data, `mac`
+    HMAC-SHA-256 (32 bytes).
 
     Threads share an instance. Every method raises Unavailable when KMS does not answer in time;
     `sign`, `public_key` and `mac` also what `Records` raises, and InstallationKeyUnusable.
@@ -61,9 +62,10 @@ class KmsSecrets:
                 KeyId=self._key_arn, KeySpec="AES_256", EncryptionContext=_context(purpose)
             )
         wrapped: bytes = made["CiphertextBlob"]
+        head = _SEALED_VERSION + len(wrapped).to_bytes(_LENGTH_BYTES) + wrapped
         nonce = os.urandom(_NONCE_BYTES)
-        body = AESGCM(made["Plaintext"]).encrypt(nonce, plaintext, purpose.encode())
-        return _SEALED_VERSION + len(wrapped).to_bytes(_LENGTH_BYTES) + wrapped + nonce + body
+        body = AESGCM(made["Plaintext"]).encrypt(nonce, plaintext, head + purpose.encode())
+        return head + nonce + body
 
     def open(self, purpose: str, sealed: bytes) -> bytes:
         """One call of KMS. What is wrong is not said: it could help a forger."""
@@ -87,13 +89,14 @@ class KmsSecrets:
     def _open(self, purpose: str, sealed: bytes) -> bytes | None:
         start = len(_SEALED_VERSION) + _LENGTH_BYTES
         end = start + int.from_bytes(sealed[len(_SEALED_VERSION) : start])
-        wrapped, rest = sealed[start:end], sealed[end:]
+        head, wrapped, rest = sealed[:end], sealed[start:end], sealed[end:]
         is_possible = 0 < len(wrapped) <= _MAX_WRAPPED
         key = self._unwrapped(purpose, wrapped) if is_possible else None
         if key is None:
             return None
         try:
-            return AESGCM(key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], purpose.encode())
+            nonce, body = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+            return AESGCM(key).decrypt(nonce, body, head + purpose.encode())
         except (InvalidTag, ValueError):
             return None
 

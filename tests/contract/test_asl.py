@@ -285,26 +285,6 @@ def test_a_run_goes_through_its_functions_and_closes_its_name(local):
     assert all(event == IDS for _, event in script.calls)
 
 
-def test_starting_an_open_run_again_is_true_and_starts_nothing(local):
-    gate = threading.Event()
-    script = Script(lambda: (gate.wait(10), outcome("idle"))[1])
-    runs = local(script)
-    assert runs.start(RUN)
-    assert runs.start(RUN)
-    gate.set()
-    assert closed(runs, RUN)
-    assert len(script.calls) == 1
-
-
-def test_another_leg_or_epoch_is_another_execution(local):
-    script = Script(*[outcome("idle")] * 3)
-    runs = local(script)
-    for run in (RUN, Run("w", "s", "t", 3, 1), Run("w", "s", "t", 4, 0)):
-        assert runs.start(run)
-        assert closed(runs, run)
-    assert len(script.calls) == 3
-
-
 def test_a_function_that_raises_has_its_run_released(local, caplog):
     script = Script(ValueError("broken"), None)
     runs = local(script)

@@ -6,7 +6,9 @@ import json
 import sys
 import time
 
-from tests.emulated_functions import create_function, execute
+import pytest
+
+from tests.emulated_functions import create_function, create_state_machine_stack, execute
 
 
 def invoke(endpoint, function, event):
@@ -67,3 +69,21 @@ def test_a_task_that_waits_for_a_token_fails_with_its_function(emulated_aws):
     closed = execute(emulated_aws, json.dumps(definition), {}, "once")
     assert (closed["status"], closed["error"]) == ("FAILED", "LookupError")
     assert json.loads(closed["cause"])["errorMessage"] == "why"
+
+
+def test_an_open_execution_is_started_again_only_with_its_own_input(emulated_aws):
+    client = emulated_aws.client("stepfunctions")
+    wait = {"Type": "Wait", "Seconds": 100_000, "End": True}
+    definition = {"StartAt": "Wait", "States": {"Wait": wait}}
+    arn = create_state_machine_stack(emulated_aws, json.dumps(definition), {})
+
+    def start(text):
+        return client.start_execution(stateMachineArn=arn, name="once", input=text)["executionArn"]
+
+    execution = start('{"a":1}')
+    assert start('{"a":1}') == execution
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        start('{"a": 1}')
+    client.stop_execution(executionArn=execution)
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        start('{"a":1}')

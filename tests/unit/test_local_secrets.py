@@ -1,11 +1,10 @@
+"""What a key file does beyond the contract of all secrets (tests/contract/test_secrets.py)."""
+
 from __future__ import annotations
 
 import multiprocessing
-from itertools import combinations
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from freehold.adapters.local_secrets import KeyFileUnusable, LocalSecrets
 
@@ -18,53 +17,6 @@ def path(tmp_path):
 @pytest.fixture
 def secrets(path):
     return LocalSecrets(path)
-
-
-def test_what_is_sealed_opens_also_after_a_restart(secrets, path):
-    for plain in (b"", b"x", bytes(100_000)):
-        assert LocalSecrets(path).open("vault", secrets.seal("vault", plain)) == plain
-
-
-def test_what_is_sealed_shows_nothing_and_never_repeats(secrets):
-    sealed = {secrets.seal("vault", b"the plaintext") for _ in range(100)}
-    assert len(sealed) == 100
-    assert not any(b"plaintext" in one for one in sealed)
-
-
-def test_what_was_altered_or_is_for_another_purpose_does_not_open(secrets, tmp_path):
-    sealed = secrets.seal("vault", b"plain")
-    altered = [bytes([*sealed[:n], sealed[n] ^ 1, *sealed[n + 1 :]]) for n in range(len(sealed))]
-    cut = [sealed[:n] for n in range(len(sealed))]
-    for bad in [*altered, *cut, sealed + b"x"]:
-        with pytest.raises(ValueError, match="altered"):
-            secrets.open("vault", bad)
-    for purpose in ("", "vault2", "Vault"):
-        with pytest.raises(ValueError, match="another purpose"):
-            secrets.open(purpose, sealed)
-    with pytest.raises(ValueError, match="altered"):
-        LocalSecrets(tmp_path / "other.key").open("vault", sealed)
-    assert secrets.open("vault", sealed) == b"plain"
-
-
-def test_a_signature_is_verified_with_the_public_key_alone(secrets):
-    key = Ed25519PublicKey.from_public_bytes(secrets.public_key())
-    key.verify(secrets.sign(b"message"), b"message")
-    with pytest.raises(InvalidSignature):
-        key.verify(secrets.sign(b"message"), b"massage")
-
-
-def test_a_mac_depends_on_key_purpose_and_message_and_on_where_one_ends(secrets, path, tmp_path):
-    macs = [
-        secrets.mac("seal", b"message"),
-        secrets.mac("sealm", b"essage"),
-        secrets.mac("sea", b"lmessage"),
-        secrets.mac("", b"sealmessage"),
-        secrets.mac("seal", b""),
-        LocalSecrets(tmp_path / "other.key").mac("seal", b"message"),
-    ]
-    assert all(one != other for one, other in combinations(macs, 2))
-    assert LocalSecrets(path).mac("seal", b"message") == macs[0]
-    assert len(macs[0]) == 32
 
 
 def test_the_key_file_is_its_owners_alone_and_nothing_lies_beside_it(secrets, path):
