@@ -129,18 +129,27 @@ async def _stream(send: Send, following: Following, request_id: str) -> None:
 
 
 def _chunks(frames: Sequence[Frame]) -> Iterator[bytes]:
-    """Frames as server-sent events, a few at a time."""
+    """Frames as server-sent events: small ones together, a large one in parts, so that a client
+    that does not read holds up one chunk and not another copy of the event.
+    """
     parts: list[str] = []
     size = 0
-    for frame in frames:
-        number = "" if frame.seq is None else f"id: {frame.seq}\n"
-        part = f"event: {frame.type}\n{number}data: {frame.data}\n\n"
+    for part in _parts(frames):
         if parts and size + len(part) > _CHUNK:
             yield "".join(parts).encode()
             parts, size = [], 0
         parts.append(part)
         size += len(part)
     yield "".join(parts).encode()
+
+
+def _parts(frames: Sequence[Frame]) -> Iterator[str]:
+    for frame in frames:
+        number = "" if frame.seq is None else f"id: {frame.seq}\n"
+        yield f"event: {frame.type}\n{number}data: "
+        for start in range(0, len(frame.data), _CHUNK):
+            yield frame.data[start : start + _CHUNK]
+        yield "\n\n"
 
 
 async def _leave_with_client(receive: Receive, following: Following) -> None:
