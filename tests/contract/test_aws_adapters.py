@@ -231,6 +231,19 @@ def test_kms_is_told_the_purpose(key, table):
     assert contexts == [{"purpose": "freehold/vault/credential"}] * 2
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"\1", b"\1\0\0" + bytes(40), b"\1\x18\1" + bytes(6145 + 40), b"\2\0\1w" + bytes(40)],
+    ids=["empty", "short", "no data key", "a data key of 6145 bytes", "version 2"],
+)
+def test_kms_is_not_asked_for_what_it_would_not_take(key, table, bad):
+    """It answers those with another error, one that a wrong key of ours has as well."""
+    calls = counted(key[0])
+    with pytest.raises(ValueError, match="altered"):
+        KmsSecrets(*key, table).open("vault", bad)
+    assert calls == []
+
+
 def test_what_is_sealed_needs_the_data_key_of_its_own(key, table):
     """Also where KMS would open another's, or does not look at all of what it opens."""
     secrets = KmsSecrets(*key, table)
