@@ -18,7 +18,7 @@ import uvicorn
 from freehold import bootstrap
 from freehold.adapters.claude import ClaudeModel
 from freehold.adapters.local_secrets import KeyFileUnusable
-from freehold.adapters.sqlite import StoreUnusable
+from freehold.adapters.sqlite import SqliteRecords, StoreUnusable
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.engine import recovery
 from freehold.errors import ModelError
@@ -78,11 +78,14 @@ def serve(settings: Settings) -> int:
 
 def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> None:
     """Builds everything, in the order in which one needs the other, and serves. What is pushed on
-    the stack ends in the opposite order: no new runs, then sandboxes and store, then the directory.
+    the stack ends in the opposite order: no new runs, then store and sandboxes, then the directory.
     """
     runs = LocalRuns()
     app = bootstrap.local(settings, runs=runs)
+    assert isinstance(app.records, SqliteRecords)
     stack.callback(bootstrap.close, app)
+    # Before the sandboxes: a call that their end kills must not be answered as if it had failed.
+    stack.callback(app.records.close)
     stack.callback(runs.close, _GRACE_SECONDS)
     reaper = make_reaper(app)
     runs.open({"run_turn": make_run_turn(app), "run_tools": make_run_tools(app), "reaper": reaper})

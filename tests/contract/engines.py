@@ -193,7 +193,6 @@ class Moto(Engine):
 @contextmanager
 def moto_engine(scripts, definition):
     """moto's interpreter in a world of its own, whose retries wait a hundredth of their pauses."""
-    pytest.importorskip("moto", reason="waits for moto, a development tool of pyproject.toml")
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
     from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import boto3
-import pytest
+from moto import mock_aws
 
 from tests.ministack import CREDENTIALS, REGION
 
@@ -20,6 +20,5 @@ class InProcess:
 @contextmanager
 def moto_account():
     """A new, empty account."""
-    moto = pytest.importorskip("moto", reason="waits for moto, a development tool of the project")
-    with moto.mock_aws():
+    with mock_aws():
         yield InProcess()

@@ -309,7 +309,10 @@ def test_a_head_that_never_ends_is_not_waited_for_and_what_is_open_is_kept(tmp_p
         silent, slow, second = (clients.enter_context(plug(server)) for _ in range(3))
         slow.sendall(b"GET /healthz HTTP/1.1\r\nhost:")
         second.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert second.recv(65_536).startswith(b"HTTP/1.1 200")
+        answer = b""
+        while not answer.endswith(b"}"):  # head and body may come apart
+            answer += second.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 200")
         second.sendall(b"GET /")
         for held in (silent, slow, second):
             assert held.recv(1) == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from threading import Lock
 
 import pytest
 
@@ -23,12 +24,14 @@ class EngineStage:
         self._engine = engine
         self.runs = self
         self._scripted = set()
+        self._writing = Lock()
 
     def start(self, run):
-        if run not in self._scripted:
-            self._scripted.add(run)
-            answer = {"next": "idle", "seconds": 0, "turns": 1}
-            self._engine.write(run, [{"answers": answer, "gate": "end"}] * 10)
+        with self._writing:  # of those who start it at once, none does before its script is there
+            if run not in self._scripted:
+                self._scripted.add(run)
+                answer = {"next": "idle", "seconds": 0, "turns": 1}
+                self._engine.write(run, [{"answers": answer, "gate": "end"}] * 10)
         return self._engine.runs.start(run)
 
     def close(self, run):
