@@ -98,17 +98,24 @@ class SandboxLost(ToolError):
 
 class ModelError(Exception):
     """A model request that failed. `kind` is a `session.error` type without its `_error` suffix
-    (BEHAVIOUR 9).
+    (BEHAVIOUR 9). `refused`: the model takes no request with this content, now or later.
     """
 
     def __init__(
-        self, kind: str, message: str, *, retryable: bool, retry_after: float | None = None
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool,
+        retry_after: float | None = None,
+        refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.retryable = retryable
         self.retry_after = retry_after
+        self.refused = refused
 
 
 class ModelStopped(Exception):

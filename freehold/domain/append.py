@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from freehold.domain import inputs, lifecycle
+from freehold.domain import inputs, lifecycle, queue
 from freehold.domain.draft import Draft
 from freehold.domain.session import Head, SessionState, Use, UseState
 from freehold.errors import InvalidRequest, NotFound
@@ -22,13 +22,11 @@ from freehold.wire.events import (
     SessionRequiresAction,
     SessionStatusTerminatedEvent,
     SessionThreadStatusTerminatedEvent,
+    SystemMessageEvent,
     UserInterruptEvent,
     UserMessageEvent,
     UserToolConfirmationEvent,
 )
-
-MAX_PENDING = 500
-_SETTLING = "`user.tool_confirmation`, `user.custom_tool_result`, `user.tool_result`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +48,18 @@ def append_events(draft: Draft, events: Sequence[Event]) -> bool:
     if _resolve_first(draft, events):
         return False
     accepted = [Accepted(n, event) for n, event in enumerate(events)]
-    urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent)]
+    urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent | SystemMessageEvent)]
     for item in urgent:
         _settle_or_stop(draft, item)
     _answered(draft, events)
     for item in accepted:
         if isinstance(item.event, UserMessageEvent):
-            _message(draft, item.event, item.position)
+            queue.add_message(draft, item.event, item.position)
+        elif isinstance(item.event, SystemMessageEvent):
+            trails_answer = item.position > 0 and not isinstance(
+                events[item.position - 1], UserMessageEvent
+            )
+            queue.add_system_message(draft, item.event, item.position, trails_answer=trails_answer)
     return True
 
 
@@ -70,40 +73,6 @@ def _settle_or_stop(draft: Draft, item: Accepted) -> None:
         raise InvalidRequest(f"events[{item.position}]: `{event.type}` cannot be sent here")
 
 
-def _message(draft: Draft, event: UserMessageEvent, position: int) -> None:
-    thread_id = draft.session.primary_id
-    head = draft.heads[thread_id]
-    at = f"Invalid {event.type} event at events[{position}]"
-    if head.status == "requires_action" or (draft.session.asks and not draft.session.running):
-        waiting = ", ".join(draft.session.asked)
-        raise InvalidRequest(
-            f"{at}: waiting on responses to events [{waiting}]; "
-            f"only {_SETTLING}, or `user.interrupt` may be sent"
-        )
-    if head.status == "budget_reached":
-        raise InvalidRequest(
-            f"{at}: the session reached its budget; "
-            f"only {_SETTLING}, and `user.interrupt` are accepted"
-        )
-    _require_room(head, event, position)
-    draft.inputs[event.id] = event.model_dump()
-    seq = draft.add(thread_id, event)
-    inputs.accept(draft, thread_id, event.id, event.type, seq)
-    if head.status == "idle":
-        lifecycle.start(draft, thread_id)
-
-
-def _require_room(head: Head, event: Event, position: int) -> None:
-    """Messages and interrupts are counted apart: a full queue can still be interrupted."""
-    is_interrupt = isinstance(event, UserInterruptEvent)
-    waiting = sum(pending.is_interrupt == is_interrupt for pending in head.pending)
-    if waiting >= MAX_PENDING:
-        raise InvalidRequest(
-            f"Invalid {event.type} event at events[{position}]: "
-            f"{MAX_PENDING} events are waiting to be processed already"
-        )
-
-
 def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
     """Decided by the thread's status, never by its claim: an idle, parked or rescheduling thread is
     stopped here, a running one by its next claim or advance.
@@ -115,7 +84,7 @@ def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
         raise NotFound(f"Thread {thread_id} not found.")
     if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
-    _require_room(head, event, position)
+    queue.require_room(head, event, position)
     draft.need("gen", "running", "asks", "asked")
     if named is None:
         draft.set_session(gen=draft.session.gen + 1)
@@ -241,7 +210,8 @@ def archive_session(draft: Draft) -> None:
             "Cannot archive a session while it is running. Interrupt it and wait for idle first."
         )
     for thread_id in draft.snapshot.heads:
-        draft.set(thread_id, status="terminated", uses=(), pending=(), archived_at=draft.at)
+        # What is queued stays so: history shows it, never processed.
+        draft.set(thread_id, status="terminated", uses=(), archived_at=draft.at)
         lifecycle.post(draft, thread_id, SessionThreadStatusTerminatedEvent)
     draft.set_session(asks=0, asked=(), archived_at=draft.at)
     draft.emit(draft.session.primary_id, SessionStatusTerminatedEvent)

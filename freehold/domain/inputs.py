@@ -25,19 +25,44 @@ def receive(draft: Draft, thread_id: str, sender: Head, text: str) -> None:
 
 
 def consume(draft: Draft, thread_id: str) -> None:
-    """Takes all that is pending into the conversation, in order; a client's event gets its stamped
-    sighting.
+    """Takes all that is pending into the conversation, in order; the request that follows answers
+    it.
 
     `consumed` in the commit is what the transcript is built from: position in the feed is not
     transcript order.
     """
     head = draft.heads[thread_id]
-    for pending in head.pending:
-        if pending.type.startswith("user."):
-            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
     ids = [pending.event_id for pending in head.pending]
+    _stamp_pending(draft, thread_id)
     draft.note(thread_id, "consumed", ids)
-    draft.set(thread_id, pending=(), taken=(*head.taken, *ids))
+    draft.set(thread_id, taken=(*head.taken, *ids))
+
+
+def absorb(draft: Draft, thread_id: str) -> None:
+    """Takes in the system messages that a thread still has when it idles: they ask for no reply,
+    and the next turn reads them.
+    """
+    ids = [pending.event_id for pending in draft.heads[thread_id].pending]
+    if ids:
+        _stamp_pending(draft, thread_id)
+        draft.note(thread_id, "consumed", ids)
+
+
+def flush(draft: Draft, thread_id: str) -> None:
+    """The turn is dead: queued messages leave the queue and the model never reads them (BEHAVIOUR
+    7.7, 9). What the operator said, and what other threads report, stays in the conversation.
+    """
+    kept = [p.event_id for p in draft.heads[thread_id].pending if p.type != "user.message"]
+    _stamp_pending(draft, thread_id)
+    draft.note(thread_id, "consumed", kept)
+
+
+def _stamp_pending(draft: Draft, thread_id: str) -> None:
+    """Empties the queue; a client's event gets its stamped sighting."""
+    for pending in draft.heads[thread_id].pending:
+        if pending.type != "agent.thread_message_received":
+            draft.add(thread_id, stamped(draft, thread_id, pending.event_id))
+    draft.set(thread_id, pending=())
 
 
 def accept(draft: Draft, thread_id: str, event_id: str, event_type: str, seq: int) -> None:

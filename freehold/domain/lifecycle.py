@@ -84,6 +84,8 @@ def settle(
     """
     head = draft.heads[thread_id]
     accounting.book_time(draft, head)
+    if status == "idle":
+        inputs.absorb(draft, thread_id)
     draft.set(thread_id, status=status, running_since=None)
     post(
         draft,
@@ -157,7 +159,7 @@ def stop_turn(draft: Draft, thread_id: str, *, by_append: bool = False) -> Liter
     if head.status == "requires_action":
         _unpark(draft, thread_id, head)
         return "turn"
-    if not rest:
+    if not draft.heads[thread_id].has_queued_work:
         settle(draft, thread_id, "idle", SessionEndTurn())
         return "idle"
     _restart(draft, thread_id, head, by_append=by_append)
@@ -173,6 +175,8 @@ def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
         asks=draft.session.asks - 1,
         asked=tuple(event_id for event_id in draft.session.asked if event_id not in gone),
     )
+    if not draft.heads[thread_id].has_queued_work:
+        inputs.absorb(draft, thread_id)
     draft.set(thread_id, status="idle")
     post(
         draft,
@@ -182,7 +186,7 @@ def _unpark(draft: Draft, thread_id: str, head: Head) -> None:
         stop_details=None,
     )
     session_idle(draft, SessionEndTurn())
-    if draft.heads[thread_id].pending:
+    if draft.heads[thread_id].has_queued_work:
         start(draft, thread_id)
 
 

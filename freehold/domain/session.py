@@ -34,6 +34,11 @@ class Pending:
     def is_interrupt(self) -> bool:
         return self.type == "user.interrupt"
 
+    @property
+    def is_system_message(self) -> bool:
+        """It asks for no reply: it waits for input that does."""
+        return self.type == "system.message"
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -102,8 +107,15 @@ class Head:
 
     @property
     def has_unread_input(self) -> bool:
-        """`uses` counts: an answer processed on receipt stands there alone."""
-        return bool(self.pending or self.taken or self.uses)
+        """`uses` counts: an answer processed on receipt stands there alone. System messages alone
+        do not.
+        """
+        return bool(self.taken or self.uses or self.has_queued_work)
+
+    @property
+    def has_queued_work(self) -> bool:
+        """Something waits that is to be answered."""
+        return any(not pending.is_system_message for pending in self.pending)
 
     @property
     def has_interrupt(self) -> bool:

@@ -23,6 +23,8 @@ from freehold.wire.events import (
 ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent
 CUT_SHORT = "cut_short"
 """Stop reason of a reply that was cut for lack of time: a further request goes on."""
+PAUSED = "pause_turn"
+"""Stop reason of a reply that the model's provider paused: sent back as it is, it is resumed."""
 
 Next = Literal["tools", "turn", "wait", "idle", "successor", "taken"]
 

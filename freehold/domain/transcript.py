@@ -2,7 +2,9 @@
 
 Order is consumption, not position: input that arrived during a turn comes after that turn's reply,
 because the claim that took it in lists it as `consumed`. Results of a reply come first in the turn
-that follows it, in the model's order.
+that follows it, in the model's order. An operator's message is a turn of its own behind the user
+turn in which it was taken in, the only place the API takes it. What a refused request had read
+since the last reply is `withdrawn`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ _GO_ON: JsonObject = {
     "text": "Your reply was cut off here by a time limit. Continue where it stops.",
 }
 _NO_OUTPUT: JsonObject = {"type": "text", "text": "(no output)"}
+_REFUSED_RESULT: JsonObject = {
+    "type": "text",
+    "text": "This result cannot be shown to you: the model's API refuses its content.",
+}
 CACHE_POINT: JsonObject = {"type": "ephemeral"}
 
 
@@ -38,10 +44,13 @@ class _Conversation:
         self._tool_ids: dict[str, str] = {}
         self._results: dict[str, JsonObject] = {}
         self._user: list[JsonObject] = []
+        self._system: list[JsonObject] = []
 
     def read(self, entry: Entry) -> None:
         for event in entry.events:
             self._bodies[str(event["id"])] = event
+        if entry.private.get("withdrawn"):
+            self._withdraw()
         reply = entry.private.get("reply")
         if isinstance(reply, dict):
             self._assistant(reply)
@@ -49,7 +58,15 @@ class _Conversation:
             self._result(event)
         consumed = entry.private.get("consumed")
         for event_id in consumed if isinstance(consumed, list) else ():
-            self._user += _content(self._bodies[str(event_id)])
+            event = self._bodies[str(event_id)]
+            turn = self._system if event["type"] == "system.message" else self._user
+            turn += _content(event)
+
+    def _withdraw(self) -> None:
+        """The open user turn goes; a call is answered all the same, and an operator is obeyed."""
+        self._user = []
+        for result in self._results.values():
+            result.update(content=[_REFUSED_RESULT], is_error=True)
 
     def _assistant(self, reply: JsonObject) -> None:
         """A reply closes the user turn before it; one without words leaves it open, since user
@@ -102,14 +119,18 @@ class _Conversation:
         }
 
     def _close_user(self) -> None:
-        """Results in the order of the calls, then what people said. Consecutive user turns are
-        one.
+        """Results in the order of the calls, then what people said, then the operator's word.
+        Consecutive user turns are one.
         """
         ordered = [i for i in self._tool_ids.values() if i in self._results]
         blocks = [self._results.pop(i) for i in ordered] + self._user
         self._user = []
-        if blocks:
-            self._messages.append({"role": "user", "content": [*blocks]})
+        if not blocks:
+            return
+        self._messages.append({"role": "user", "content": [*blocks]})
+        if self._system:
+            self._messages.append({"role": "system", "content": [*self._system]})
+            self._system = []
 
     def finish(self) -> list[JsonObject]:
         self._close_user()

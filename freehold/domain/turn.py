@@ -13,6 +13,7 @@ from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
 from freehold.domain.step import (
     CUT_SHORT,
+    PAUSED,
     Failure,
     Lease,
     Limits,
@@ -39,6 +40,8 @@ from freehold.wire.events import (
     SpanModelRequestEndEvent,
     SpanModelRequestStartEvent,
 )
+
+_WITHDRAWN = "What the model had not answered yet is left out of the conversation."
 
 
 def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
@@ -75,13 +78,14 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
 
 def _claim(draft: Draft, head: Head, lease: Lease) -> None:
     """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that
-    happens at a start.
+    happens at a start. A paused reply is resumed before anything else is read.
     """
     thread_id = head.thread_id
     draft.need_budget()
     if head.status == "rescheduling":
         _resume(draft, head)
-    inputs.consume(draft, thread_id)
+    if PAUSED not in head.taken:
+        inputs.consume(draft, thread_id)
     span = draft.emit(thread_id, SpanModelRequestStartEvent)
     # Results count as taken: should this request die, they are still to be answered.
     taken = (*draft.heads[thread_id].taken, *(use.event_id for use in head.uses))
@@ -112,11 +116,12 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
         return lifecycle.stop_turn(draft, thread_id)
     uses = _append_reply(draft, head, reply)
-    rounds = head.rounds + 1 if uses else 0
+    goes_on = not uses and reply.stop_reason in (CUT_SHORT, PAUSED)
+    rounds = head.rounds + 1 if uses or goes_on else 0
     draft.set(
         thread_id,
         span=None,
-        taken=("cut-short",) if reply.stop_reason == CUT_SHORT and not uses else (),
+        taken=(reply.stop_reason,) if goes_on else (),
         uses=uses,
         replies=head.replies + 1,
         turns=head.turns + 1,
@@ -199,6 +204,9 @@ def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
 def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Limits) -> Next:
     """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR
     7.8). What it cost counts: the span's own usage is zeros (BEHAVIOUR 0), the totals are not.
+
+    What a refused request had newly read is withdrawn from the conversation: it would fail every
+    later turn as well.
     """
     if not fenced(draft, run, holder):
         return "taken"
@@ -209,6 +217,10 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)
     draft.set(thread_id, retries=head.retries + 1)
+    if error.refused:
+        draft.note(thread_id, "withdrawn", value=True)
+        text = f"{error.message} {_WITHDRAWN}"
+        return give_up(draft, thread_id, error.kind, text)
     if not error.retryable or head.retries >= limits.max_retries:
         return give_up(draft, thread_id, error.kind, error.message)
     draft.need("running", "rescheduled")
@@ -224,11 +236,9 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
 
 
 def give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:
-    """This turn is dead. What was queued is stamped: it stays in the conversation, and the next
-    message starts afresh.
-    """
+    """This turn is dead, what was queued is flushed, and the next message starts afresh."""
     draft.emit(thread_id, SessionErrorEvent, error=session_error(kind, message, "exhausted"))
-    inputs.consume(draft, thread_id)
+    inputs.flush(draft, thread_id)
     for use in draft.heads[thread_id].uses:
         if use.state != "done":
             lifecycle.answer_use(draft, thread_id, use, message, is_error=True)

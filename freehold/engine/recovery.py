@@ -111,7 +111,15 @@ def _visit(app: App, key: SessionKey, thread_id: str) -> None:
 
     done = perform(
         app,
-        Transaction(key, thread_id, actor=_ACTOR, plan=plan, landed=lambda *_: True, every=True),
+        Transaction(
+            key,
+            thread_id,
+            actor=_ACTOR,
+            plan=plan,
+            landed=lambda *_: True,
+            inputs=History(app, key, thread_id).inputs,
+            every=True,
+        ),
     )
     for run in done.runs():
         app.runs.start(run)

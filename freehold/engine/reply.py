@@ -181,6 +181,7 @@ class ReplyReader:
         details = None
         if done.stop_reason == "refusal":
             details = _refusal(done.stop_details or {})
+            self._drop_calls()
         messages = [e for e in self._events if isinstance(e, AgentMessageEvent)]
         texts = [b.text for e in messages for b in e.content if isinstance(b, TextBlock)]
         return Reply(
@@ -194,6 +195,13 @@ class ReplyReader:
             children=tuple(self._children),
             text="\n\n".join(texts),
         )
+
+    def _drop_calls(self) -> None:
+        """A refused reply calls nothing: what it had begun to ask for before is not run."""
+        calls = {use.event_id for use in self._uses}
+        self._events = [event for event in self._events if event.id not in calls]
+        self._blocks = [block for block in self._blocks if block.get("event") not in calls]
+        self._uses, self._denied = [], {}
 
 
 def _refusal(given: JsonObject) -> SessionRefusalStopDetails:

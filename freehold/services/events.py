@@ -18,11 +18,14 @@ from freehold.ports import App
 from freehold.services.keys import Caller
 from freehold.services.paging import MAX_PAGE_BYTES, Cursor
 from freehold.services.sessions import locate_session
+from freehold.session_doc import read_doc
 from freehold.toolset import JsonObject
 from freehold.wire.event_input import SendEvents
-from freehold.wire.events import Event
+from freehold.wire.events import Event, SystemMessageEvent
 from freehold.wire.lists import EventList, EventPage, SentEvents
+from freehold.wire.system_turns import takes_system_turns
 
+_NO_SYSTEM = "model_does_not_support_mid_conversation_system"
 _SEQ = re.compile(r"[0-9]{1,12}")
 
 
@@ -34,6 +37,8 @@ def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) 
     """
     key, _ = locate_session(app, caller, session_id)
     events = [event.accepted() for event in request.events]
+    if any(isinstance(event, SystemMessageEvent) for event in events):
+        _require_system_turns(app, key)
     done = _append(app, caller, key, events)
     while not done.answer:  # an unresolved interrupt was resolved first: judge the request again
         _start_runs(app, done)
@@ -57,8 +62,34 @@ def _append(app: App, caller: Caller, key: SessionKey, events: Sequence[Event]) 
 
     return perform(
         app,
-        Transaction(key, "", actor=caller.key_id, plan=plan, landed=landed, every=True),
+        Transaction(
+            key,
+            "",
+            actor=caller.key_id,
+            plan=plan,
+            landed=landed,
+            inputs=lambda snapshot: _system_messages(app, key, snapshot),
+            every=True,
+        ),
     )
+
+
+def _system_messages(app: App, key: SessionKey, snapshot: Snapshot) -> dict[str, JsonObject]:
+    """Bodies of the queued ones: a request that ends the turn they wait in stamps them."""
+    head = snapshot.primary
+    queued = [pending for pending in head.pending if pending.is_system_message]
+    found = (app.log.events_after(key, head.thread_id, p.seq - 1, limit=1) for p in queued)
+    return {str(event.body["id"]): event.body for events in found for event in events}
+
+
+def _require_system_turns(app: App, key: SessionKey) -> None:
+    """A session's model never changes, so this needs no condition."""
+    model = read_doc(app.records, app.blobs, key).doc.agent.model.id
+    if not takes_system_turns(model):
+        raise InvalidRequest(
+            f"system.message: {model} takes no system messages in mid-conversation ({_NO_SYSTEM})",
+            details={"error_code": _NO_SYSTEM},
+        )
 
 
 def _start_runs(app: App, done: Done[bool]) -> None:

@@ -93,7 +93,7 @@ def _first_commit(
 def _doc(key: SessionKey, at: str, agent: Agent, request: CreateSession) -> SessionDoc:
     return SessionDoc(
         id=key.session_id,
-        agent=session_agent(agent),
+        agent=request.agent.applied(session_agent(agent)),
         environment_id=request.environment_id,
         title=request.title,
         metadata=request.metadata or {},
@@ -186,8 +186,9 @@ def _listed(app: App, caller: Caller, session_id: str, query: SessionList) -> Se
 
 
 def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
-    """Title and metadata; `session.updated` carries only what changed, and a no-op writes nothing
-    (BEHAVIOUR 5.4).
+    """Title, metadata, the agent's tools; `session.updated` carries only what changed, and a no-op
+    writes nothing (BEHAVIOUR 5.4). Raises InvalidRequest for the agent of a session that is not
+    idle; what changes applies from the next turn.
     """
     key, _ = locate_session(app, caller, session_id)
 
@@ -195,7 +196,9 @@ def update_session(app: App, caller: Caller, session_id: str, request: UpdateSes
         stored = read_doc(app.records, app.blobs, key)
         if draft.session.archived_at or draft.session.dead:
             raise InvalidRequest("Cannot update an archived session.")
-        changed = request.apply(stored.doc.title, stored.doc.metadata)
+        if request.changes_agent:
+            _require_idle(draft)
+        changed = request.apply(stored.doc.title, stored.doc.metadata, stored.doc.agent)
         if not changed:
             return stored
         doc = stored.doc.model_copy(update={**changed, "updated_at": draft.at})
@@ -216,6 +219,16 @@ def update_session(app: App, caller: Caller, session_id: str, request: UpdateSes
         ),
     )
     return retrieve_session(app, caller, session_id)
+
+
+def _require_idle(draft: Draft) -> None:
+    """No turn that has begun sees another agent in its middle."""
+    draft.need("running")
+    if draft.session.running:
+        raise InvalidRequest(
+            "`agent` can only be updated while the session is idle. "
+            "Interrupt it and wait for idle first."
+        )
 
 
 def archive_session(app: App, caller: Caller, session_id: str) -> Session:

@@ -1,6 +1,5 @@
 """Events as clients send them (BEHAVIOUR 5.7); `accepted` makes the event that enters the log."""
 
-import binascii
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -8,66 +7,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from freehold.errors import InvalidRequest, NotYetSupported
 from freehold.ids import is_id, new_id
 from freehold.wire.base import WireModel
-from freehold.wire.content import (
-    Base64DocumentSource,
-    Base64ImageSource,
-    DocumentBlock,
-    FileDocumentSource,
-    FileImageSource,
-    ImageBlock,
-    PlainTextDocumentSource,
-    RedactedBlock,
-    ResultContent,
-    SearchResultBlock,
-    TextBlock,
-    UserContent,
-)
+from freehold.wire.content_input import CheckedResultContent, CheckedUserContent, check_text
 from freehold.wire.events import EVENT_TYPES, Event
 from freehold.wire.user_events import Rubric, SystemContentBlock
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-DOCUMENT_TYPES = ("application/pdf",)
 MAX_INITIAL_EVENTS = 50
 MAX_SYSTEM_BLOCKS = 1000
 MAX_OUTCOME_ITERATIONS = 20
-
-Block = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | RedactedBlock
-
-
-def _check_block(block: Block) -> Block:
-    """What the model's provider would refuse is refused here: stored, it fails every later turn."""
-    if block.type == "redacted":
-        raise ValueError("`redacted` blocks cannot be sent")
-    if block.type == "text" and not block.text.strip():
-        raise ValueError("text must not be empty")
-    if isinstance(block, ImageBlock | DocumentBlock):
-        _check_source(block.source)
-    return block
-
-
-def _check_source(source: object) -> None:
-    if isinstance(source, FileImageSource | FileDocumentSource):
-        raise NotYetSupported("file sources")
-    if isinstance(source, Base64ImageSource):
-        _check_base64(source.media_type, source.data, IMAGE_TYPES)
-    elif isinstance(source, Base64DocumentSource):
-        _check_base64(source.media_type, source.data, DOCUMENT_TYPES)
-    elif isinstance(source, PlainTextDocumentSource):
-        if not source.data.strip():
-            raise ValueError("data must not be empty")
-    elif not getattr(source, "url", "").startswith(("https://", "http://")):
-        raise ValueError("url must begin with https:// or http://")
-
-
-def _check_base64(media_type: str, data: str, known: tuple[str, ...]) -> None:
-    if media_type not in known:
-        raise ValueError(f"media_type must be one of {', '.join(known)}")
-    try:
-        decoded = binascii.a2b_base64(data, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("data is not valid base64") from None
-    if not decoded:
-        raise ValueError("data must not be empty")
 
 
 def _thread_id(value: str) -> str:
@@ -80,8 +26,6 @@ def _ignored(_: object) -> None:
     """Answers are routed by their id; a thread named beside it may even be wrong (WIRE_FACTS)."""
 
 
-CheckedUserContent = Annotated[UserContent, AfterValidator(_check_block)]
-CheckedResultContent = Annotated[ResultContent, AfterValidator(_check_block)]
 ThreadId = Annotated[str, AfterValidator(_thread_id)]
 EventId = Annotated[str, Field(min_length=1)]
 Routed = Annotated[None, BeforeValidator(_ignored)]
@@ -168,11 +112,18 @@ class UserDefineOutcomeEventParams(_NotYetParams):
     max_iterations: int | None = Field(default=None, ge=1, le=MAX_OUTCOME_ITERATIONS)
 
 
-class SystemMessageEventParams(_NotYetParams):
+def _check_system_block(block: SystemContentBlock) -> SystemContentBlock:
+    check_text(block.text)
+    return block
+
+
+class SystemMessageEventParams(_Params):
     """An operator's message."""
 
     type: Literal["system.message"]
-    content: list[SystemContentBlock] = Field(min_length=1, max_length=MAX_SYSTEM_BLOCKS)
+    content: list[Annotated[SystemContentBlock, AfterValidator(_check_system_block)]] = Field(
+        min_length=1, max_length=MAX_SYSTEM_BLOCKS
+    )
 
 
 EventParams = Annotated[
@@ -190,7 +141,29 @@ InitialEventParams = Annotated[
 ]
 
 
+_ACCOMPANIED = ("user.message", "user.tool_result", "user.custom_tool_result")
+
+
 class SendEvents(WireModel):
-    """The body of a send. Accepted whole or refused whole."""
+    """The body of a send. Accepted whole or refused whole.
+
+    A `system.message` stands alone, or last and right behind what it accompanies: raises
+    InvalidRequest (BEHAVIOUR 5.7).
+    """
 
     events: list[EventParams] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_system_messages(self) -> Self:
+        types = [event.type for event in self.events]
+        for position, kind in enumerate(types):
+            if kind != "system.message" or len(types) == 1:
+                continue
+            last = position == len(types) - 1
+            if not last or types[position - 1] not in _ACCOMPANIED:
+                raise InvalidRequest(
+                    f"Invalid system.message event at events[{position}]: it must be the final "
+                    "event and immediately follow a `user.message`, `user.tool_result` or "
+                    "`user.custom_tool_result`, or be the only event; at most one per request"
+                )
+        return self

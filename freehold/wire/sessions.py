@@ -10,8 +10,9 @@ from freehold.wire.base import Omittable, WireModel
 from freehold.wire.event_input import MAX_INITIAL_EVENTS, InitialEventParams
 from freehold.wire.metadata import Metadata, MetadataPatch, patch_metadata
 from freehold.wire.queries import CreatedRange, Order, QueryBool, QueryInt
-from freehold.wire.refusals import not_yet, not_yet_types
+from freehold.wire.refusals import not_yet
 from freehold.wire.session_agent import SessionAgent
+from freehold.wire.session_agent_input import SessionAgentParams, SessionAgentUpdateParams
 from freehold.wire.session_resources import OutcomeEvaluationResource, SessionResource
 from freehold.wire.usage import BudgetLimit, SessionUsage
 
@@ -75,31 +76,14 @@ class SessionPage(WireModel):
     prev_page: Omittable[str] = None
 
 
-def _agent_object(value: object) -> object:
-    """The short form of an agent is its id, at the latest version."""
-    return {"type": "agent", "id": value} if isinstance(value, str) else value
-
-
 def _null_is_empty(value: object) -> object:
     return [] if value is None else value
-
-
-class AgentParams(WireModel):
-    """An agent, at a version or at its latest."""
-
-    type: Literal["agent"]
-    id: str
-    version: Annotated[int, Field(ge=1)] | None = None
 
 
 class CreateSession(WireModel):
     """The body of a create."""
 
-    agent: Annotated[
-        AgentParams,
-        BeforeValidator(_agent_object),
-        not_yet_types({"agent_with_overrides": "agent_with_overrides"}),
-    ]
+    agent: SessionAgentParams
     environment_id: str
     title: str | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -123,13 +107,6 @@ class CreateSession(WireModel):
         return self.agent.version
 
 
-class SessionAgentUpdateParams(WireModel):
-    """What an update may change of the session's agent; none of it yet."""
-
-    tools: Annotated[None, not_yet("agent.tools of a session update")] = None
-    mcp_servers: Annotated[None, not_yet("agent.mcp_servers of a session update")] = None
-
-
 class UpdateSession(WireModel):
     """The body of an update: a field not in `model_fields_set` keeps its value."""
 
@@ -145,8 +122,16 @@ class UpdateSession(WireModel):
         if vault_ids is not None:
             raise InvalidRequest("`vault_ids` cannot be changed after a session was created.")
 
-    def apply(self, title: str | None, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """What changes of the values as stored: `title`, `metadata` (the whole bag), or nothing.
+    @property
+    def changes_agent(self) -> bool:
+        """Whether it concerns the agent at all, even without changing it."""
+        return self.agent is not None and bool(self.agent.model_fields_set)
+
+    def apply(
+        self, title: str | None, metadata: Mapping[str, str], agent: SessionAgent
+    ) -> dict[str, Any]:
+        """What changes of the values as stored: `title`, `metadata` (the whole bag), `agent` (all
+        of it), or nothing.
 
         Null and the empty title both clear it. Raises InvalidRequest for a bag out of bounds.
         """
@@ -156,6 +141,8 @@ class UpdateSession(WireModel):
         bag = patch_metadata(metadata, self.metadata)
         if bag != metadata:
             changed["metadata"] = bag
+        if self.agent is not None and (wanted := self.agent.applied(agent)) != agent:
+            changed["agent"] = wanted
         return changed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from freehold.domain import append
+from freehold.domain import queue
 from freehold.errors import InvalidRequest
 from tests.protocol.plans import (
     answer,
@@ -76,13 +76,13 @@ def test_a_message_is_accepted_while_a_child_asks_and_another_runs(tmp_path):
 
 
 def test_messages_and_interrupts_that_wait_are_counted_apart(tmp_path):
-    stage = Stage(tmp_path).running(pending=(MESSAGE,) * append.MAX_PENDING)
+    stage = Stage(tmp_path).running(pending=(MESSAGE,) * queue.MAX_PENDING)
     with pytest.raises(InvalidRequest, match="waiting to be processed"):
         send(stage, message())
     send(stage, interrupt())
-    stage = Stage(tmp_path).running(pending=(MESSAGE,) * (append.MAX_PENDING - 1))
+    stage = Stage(tmp_path).running(pending=(MESSAGE,) * (queue.MAX_PENDING - 1))
     send(stage, message())
-    stage = Stage(tmp_path).running(pending=(INTERRUPT,) * append.MAX_PENDING)
+    stage = Stage(tmp_path).running(pending=(INTERRUPT,) * queue.MAX_PENDING)
     send(stage, message())
     with pytest.raises(InvalidRequest, match="waiting to be processed"):
         send(stage, interrupt())

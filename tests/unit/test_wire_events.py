@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import json
+from functools import partial
 
 import pytest
 
-from freehold.errors import ApiError, InvalidRequest
+from freehold.errors import ApiError, InvalidRequest, NotYetSupported
 from freehold.ids import is_id, new_id
 from freehold.wire.event_input import SendEvents
 from freehold.wire.parsing import parse_body
 from freehold.wire.sessions import CreateSession
+from freehold.wire.system_turns import takes_system_turns
+from tests.images import gif, jpeg, pdf, png, webp
 
 SESSION = {"agent": "agent_x", "environment_id": "env_x"}
-PNG = base64.b64encode(b"\x89PNG").decode()
+PNG, PDF = png(), pdf()
 
 
 def parse(model, body):
@@ -45,7 +47,7 @@ TEXT = {"type": "text", "text": "t"}
         {
             "type": "document",
             "title": "T",
-            "source": {"type": "base64", "media_type": "application/pdf", "data": PNG},
+            "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
         },
         {
             "type": "document",
@@ -86,6 +88,141 @@ def test_content_the_model_could_never_take_is_refused(block, message):
     assert refusal(SendEvents, user_message(TEXT, block)).startswith(
         f"events.0.content.1: {message}"
     )
+
+
+def image(data, media_type="image/png"):
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": media_type, "data": data},
+    }
+
+
+IMAGES = {
+    "png": (png, "image/png"),
+    "gif": (gif, "image/gif"),
+    "jpeg": (jpeg, "image/jpeg"),
+    **{
+        f"{kind} webp": (partial(webp, kind), "image/webp")
+        for kind in ("lossy", "lossless", "extended")
+    },
+}
+
+
+@pytest.mark.parametrize(("draw", "media_type"), IMAGES.values(), ids=IMAGES)
+def test_an_image_is_taken_up_to_8000_pixels_a_side_and_by_its_own_media_type(draw, media_type):
+    assert parse(SendEvents, user_message(image(draw(8000, 7999), media_type)))
+    for wide, high in ((8001, 1), (1, 8001)):
+        refused = refusal(SendEvents, user_message(image(draw(wide, high), media_type)))
+        assert f"an image of {wide}x{high} pixels is too large" in refused
+    other = "image/gif" if media_type != "image/gif" else "image/png"
+    refused = refusal(SendEvents, user_message(image(draw(), other)))
+    assert refused == f"events.0.content.0: data is not of the media type {other}"
+
+
+def test_an_image_that_ends_in_its_header_is_none():
+    for draw, media_type in IMAGES.values():
+        cut = draw()[:12]
+        assert "data is not of" in refusal(SendEvents, user_message(image(cut, media_type)))
+
+
+def test_an_image_above_ten_megabytes_is_refused():
+    large = png() + "A" * (10 * 1024 * 1024)
+    assert "must not exceed 10485760" in refusal(SendEvents, user_message(image(large)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": {"type": "base64", "media_type": "application/pdf", "data": PNG}}, "not a PDF"),
+        ({"source": {"type": "base64", "media_type": "image/png", "data": PNG}}, "media_type must"),
+        (
+            {"source": {"type": "text", "media_type": "text/plain", "data": " "}},
+            "must not be empty",
+        ),
+        ({"source": {"type": "text", "media_type": "text/html", "data": "x"}}, "'text/plain'"),
+        ({"source": {"type": "url", "url": "https://"}}, "url is not a URL"),
+        ({"source": {"type": "url", "url": "https://a b/"}}, "url is not a URL"),
+        ({"source": {"type": "content", "content": "x"}}, "type must be one of"),
+        ({"title": ""}, "title must have 1 to 500"),
+        ({"title": "t" * 501}, "title must have 1 to 500"),
+        ({"context": ""}, "context must not be empty"),
+        ({"citations": {"enabled": True}}, "unknown field"),
+    ],
+)
+def test_a_document_the_model_could_never_take_is_refused(change, message):
+    source = {"type": "text", "media_type": "text/plain", "data": "words"}
+    block = {"type": "document", "source": source, **change}
+    assert message in refusal(SendEvents, user_message(block))
+
+
+@pytest.mark.parametrize("kind", ["image", "document"])
+def test_a_file_source_is_refused_by_name(kind):
+    block = {"type": kind, "source": {"type": "file", "file_id": "file_x"}}
+    with pytest.raises(NotYetSupported, match="`file sources`"):
+        parse(SendEvents, user_message(block))
+
+
+# ---------------------------------------------------------------- system messages
+MESSAGE = {"type": "user.message", "content": [TEXT]}
+SYSTEM = {"type": "system.message", "content": [TEXT]}
+CONFIRMATION = {"type": "user.tool_confirmation", "tool_use_id": "sevt_x", "result": "allow"}
+
+
+@pytest.mark.parametrize("events", [[SYSTEM], [MESSAGE, SYSTEM], [MESSAGE, MESSAGE, SYSTEM]])
+def test_a_system_message_stands_alone_or_last_behind_what_it_accompanies(events):
+    assert parse(SendEvents, {"events": events}).events[-1].type == "system.message"
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [SYSTEM, MESSAGE],
+        [MESSAGE, SYSTEM, SYSTEM],
+        [SYSTEM, SYSTEM],
+        [MESSAGE, SYSTEM, MESSAGE],
+        [MESSAGE, {"type": "user.interrupt"}, SYSTEM],
+        [CONFIRMATION, SYSTEM],
+    ],
+)
+def test_a_system_message_elsewhere_is_refused_with_its_place(events):
+    place = events.index(SYSTEM)
+    refused = refusal(SendEvents, {"events": events})
+    assert refused.startswith(f"Invalid system.message event at events[{place}]: it must be the")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "at least 1"),
+        ([TEXT] * 1001, "at most 1000"),
+        ([{"type": "text", "text": " "}], "text must not be empty"),
+        ([image(PNG)], "events.0.content.0"),
+        ("words", "events.0.content"),
+    ],
+)
+def test_a_system_message_holds_one_to_a_thousand_texts(content, message):
+    assert message in refusal(SendEvents, {"events": [{**SYSTEM, "content": content}]})
+
+
+def test_a_system_message_begins_no_session():
+    assert "type must be one of" in refusal(CreateSession, {**SESSION, "initial_events": [SYSTEM]})
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("claude-opus-4-8", True),
+        ("claude-opus-5-20260101", True),
+        ("claude-sonnet-5-5", True),
+        ("claude-fable-5-1", True),
+        ("claude-sonnet-5", False),
+        ("claude-haiku-4-5", False),
+        ("claude-opus-5-9", False),
+        ("another-model", False),
+    ],
+)
+def test_only_models_known_to_take_system_turns_are_given_them(model, takes):
+    assert takes_system_turns(model) is takes
 
 
 # ---------------------------------------------------------------- events

@@ -142,6 +142,7 @@ def _answered(error: anthropic.APIStatusError, endpoint: Endpoint, model: str) -
         meaning.text.format(host=endpoint.host, model=model, said=said),
         retryable=retryable,
         retry_after=_retry_after(headers),
+        refused=meaning is _REFUSED and not retryable,
     )
 
 
