@@ -12,7 +12,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from freehold.testing.messages_faults import Cut, Fail, Garble, Refuse, Silence, Stall
-from freehold.testing.messages_rules import Refused
+from freehold.testing.messages_refused import Refused
 from freehold.testing.messages_stream import error_body, frame
 
 if TYPE_CHECKING:

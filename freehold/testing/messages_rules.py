@@ -7,10 +7,11 @@ thinking, breakpoints, what a model takes. A rule that is broken raises `Refused
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from freehold.testing.messages_refused import Refused, refuse
 from freehold.testing.messages_shapes import (
     Adaptive,
     Enabled,
@@ -22,12 +23,13 @@ from freehold.testing.messages_shapes import (
     ToolResult,
     ToolUse,
 )
+from freehold.testing.messages_turns import check_turns, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from freehold.testing.messages_shapes import Block, CacheControl
-    from freehold.toolset import JsonObject
+    from freehold.toolset import Json, JsonObject
 
 _FAMILIES = ("claude-opus-", "claude-sonnet-", "claude-haiku-", "claude-fable-", "claude-mythos-")
 _WITHOUT_ADAPTIVE = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
@@ -39,29 +41,17 @@ _MOST_POINTS = 4
 FAST_MODE_BETA = "fast-mode-2026-02-01"
 
 
-class Refused(Exception):
-    """An answer of the API that is an error, with its status and `error.type`."""
-
-    def __init__(
-        self, status: int, type_: str, message: str, *, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.type = type_
-        self.message = message
-        self.headers = headers or {}
-
-
 @dataclass(frozen=True, slots=True)
 class Seal:
     """What the API knows of its own thinking: the signature of a text, and what a reply held.
 
     `thinking_before` answers the thinking blocks of the reply that made this tool use, None where
-    this server made no such use.
+    this server made no such use. `was_paused`: whether these blocks are a reply it paused.
     """
 
     sign: Callable[[str], str]
     thinking_before: Callable[[str], tuple[JsonObject, ...] | None]
+    was_paused: Callable[[Sequence[Json]], bool]
 
 
 def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBody:
@@ -69,17 +59,25 @@ def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBod
     try:
         parsed = MessagesBody.model_validate(body)
     except ValidationError as error:
-        _refuse(_first(error))
+        refuse(_first(error))
     _check_model(parsed, betas)
     _check_tools(parsed)
     _check_points(parsed)
     _check_system(parsed)
     _check_texts(parsed.messages)
-    turns = _merged(parsed.messages)
-    _check_turns(turns)
+    turns = merged(parsed.messages)
+    check_turns(turns, parsed.model, is_resumed=_is_resumed(body, seal))
     _check_calls(turns)
     _check_thinking(turns, seal)
     return parsed
+
+
+def _is_resumed(body: JsonObject, seal: Seal) -> bool:
+    """Whether the last message is a paused reply, sent back to be resumed."""
+    messages = body["messages"]
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    return isinstance(content, list) and seal.was_paused(content)
 
 
 def _first(error: ValidationError) -> str:
@@ -89,10 +87,6 @@ def _first(error: ValidationError) -> str:
     if place[:1] == ["tools"] and len(place) > 2:  # noqa: PLR2004 - below one of the tools
         place.insert(2, "custom")
     return f"{'.'.join(place)}: {found['msg']}"
-
-
-def _refuse(message: str) -> NoReturn:
-    raise Refused(400, "invalid_request_error", message)
 
 
 # ---------------------------------------------------------------- the model and its settings
@@ -113,43 +107,43 @@ def _check_model(body: MessagesBody, betas: frozenset[str]) -> None:
         raise Refused(404, "not_found_error", f"model: {model}")
     most = most_output_tokens(model)
     if body.max_tokens > most:
-        _refuse(
+        refuse(
             f"max_tokens: {body.max_tokens} > {most}, which is the maximum allowed number of "
             f"output tokens for {model}"
         )
     if isinstance(thinking, Adaptive) and model.startswith(_WITHOUT_ADAPTIVE):
-        _refuse("adaptive thinking is not supported on this model")
+        refuse("adaptive thinking is not supported on this model")
     if isinstance(thinking, Enabled) and not model.startswith(_WITH_BUDGET):
-        _refuse('"thinking.type.enabled" is not supported for this model.')
+        refuse('"thinking.type.enabled" is not supported for this model.')
     if isinstance(thinking, Enabled) and thinking.budget_tokens >= body.max_tokens:
-        _refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
+        refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
     effort = body.output_config and body.output_config.effort
     if effort and model.startswith(_WITHOUT_EFFORT):
-        _refuse("This model does not support the effort parameter.")
+        refuse("This model does not support the effort parameter.")
     if body.speed == "fast" and FAST_MODE_BETA not in betas:
-        _refuse("speed: Extra inputs are not permitted")
+        refuse("speed: Extra inputs are not permitted")
 
 
 def _check_tools(body: MessagesBody) -> None:
     names = [tool.name for tool in body.tools]
     if len(set(names)) < len(names):
-        _refuse("tools: Tool names must be unique.")
+        refuse("tools: Tool names must be unique.")
     chosen = body.tool_choice.name if body.tool_choice else None
     if chosen is not None and chosen not in names:
-        _refuse(f"Tool '{chosen}' not found in provided tools")
+        refuse(f"Tool '{chosen}' not found in provided tools")
 
 
 # ---------------------------------------------------------------- cache breakpoints
 def _check_points(body: MessagesBody) -> None:
     points = list(_points(body))
     if len(points) > _MOST_POINTS:
-        _refuse(
+        refuse(
             f"A maximum of {_MOST_POINTS} blocks with cache_control may be provided. "
             f"Found {len(points)}."
         )
     lives = [point.ttl for point in points]
     if "5m" in lives and "1h" in lives[lives.index("5m") :]:
-        _refuse(
+        refuse(
             "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. "
             "Note that blocks are processed in the following order: `tools`, `system`, `messages`."
         )
@@ -174,52 +168,21 @@ def _blocks(messages: Sequence[Message]) -> Iterator[Block]:
 # ---------------------------------------------------------------- texts
 def _check_system(body: MessagesBody) -> None:
     if any(not block.text for block in body.system):
-        _refuse("system: text content blocks must be non-empty")
+        refuse("system: text content blocks must be non-empty")
 
 
 def _check_texts(messages: Sequence[Message]) -> None:
     for n, message in enumerate(messages):
         if not message.content:
-            _refuse(
+            refuse(
                 f"messages.{n}: all messages must have non-empty content except for the optional "
                 "final assistant message"
             )
     texts = [block.text for block in _blocks(messages) if isinstance(block, Text)]
     if "" in texts:
-        _refuse("messages: text content blocks must be non-empty")
+        refuse("messages: text content blocks must be non-empty")
     if any(not text.strip() for text in texts):
-        _refuse("messages: text content blocks must contain non-whitespace text")
-
-
-# ---------------------------------------------------------------- turns
-def _merged(messages: Sequence[Message]) -> list[Message]:
-    """Consecutive messages of one role are one turn."""
-    turns: list[Message] = []
-    for message in messages:
-        if turns and turns[-1].role == message.role:
-            blocks = [*turns[-1].content, *message.content]
-            turns[-1] = turns[-1].model_copy(update={"content": blocks})
-        else:
-            turns.append(message)
-    return turns
-
-
-def _check_turns(turns: Sequence[Message]) -> None:
-    if not turns:
-        _refuse("messages: at least one message is required")
-    if turns[0].role != "user":
-        _refuse('messages: first message must use the "user" role')
-    if turns[-1].role != "user":
-        _refuse(
-            "This model does not support assistant message prefill. "
-            "The conversation must end with a user message."
-        )
-    wrong = {"user": (ToolUse, Thinking, RedactedThinking), "assistant": (ToolResult,)}
-    for n, turn in enumerate(turns):
-        for block in turn.content:
-            if isinstance(block, wrong[turn.role]):
-                other = "assistant" if turn.role == "user" else "user"
-                _refuse(f"messages.{n}: `{block.type}` blocks can only be in `{other}` messages")
+        refuse("messages: text content blocks must contain non-whitespace text")
 
 
 # ---------------------------------------------------------------- tools and their results
@@ -233,7 +196,7 @@ def _check_calls(turns: Sequence[Message]) -> None:
             _check_results(n, turn, asked)
         for use in uses:
             if use in seen:
-                _refuse(f"messages.{n}: `tool_use` ids must be unique")
+                refuse(f"messages.{n}: `tool_use` ids must be unique")
             seen.add(use)
         asked = uses
 
@@ -247,23 +210,23 @@ def _check_results(n: int, turn: Message, asked: Sequence[str]) -> None:
             continue
         place = f"messages.{n}.content.{m}"
         if block.tool_use_id not in asked:
-            _refuse(
+            refuse(
                 f"{place}: unexpected `tool_use_id` found in `tool_result` blocks: "
                 f"{block.tool_use_id}. Each `tool_result` block must have a corresponding "
                 "`tool_use` block in the previous message."
             )
         if block.tool_use_id in answered:
-            _refuse(
+            refuse(
                 f"{place}: each tool_use must have a single result. Found multiple `tool_result` "
                 f"blocks with id: {block.tool_use_id}"
             )
         if block.is_error and not block.content:
-            _refuse(f"{place}.tool_result: content cannot be empty if `is_error` is true")
+            refuse(f"{place}.tool_result: content cannot be empty if `is_error` is true")
         if leading:
             answered.append(block.tool_use_id)
     left = [use for use in asked if use not in answered]
     if left:
-        _refuse(
+        refuse(
             f"messages.{n - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
             f"after: {', '.join(left)}. Each `tool_use` block must have a corresponding "
             "`tool_result` block in the next message."
@@ -276,9 +239,9 @@ def _check_thinking(turns: Sequence[Message], seal: Seal) -> None:
     for n in replies:
         for m, block in enumerate(turns[n].content):
             if isinstance(block, Thinking) and block.signature != seal.sign(block.thinking):
-                _refuse(f"messages.{n}.content.{m}: Invalid `signature` in `thinking` block")
+                refuse(f"messages.{n}.content.{m}: Invalid `signature` in `thinking` block")
             if isinstance(block, RedactedThinking) and block.data != seal.sign(""):
-                _refuse(f"messages.{n}.content.{m}: Invalid `data` in `redacted_thinking` block")
+                refuse(f"messages.{n}.content.{m}: Invalid `data` in `redacted_thinking` block")
     if replies:
         _check_latest(replies[-1], turns[replies[-1]], seal)
 
@@ -289,7 +252,7 @@ def _check_latest(n: int, turn: Message, seal: Seal) -> None:
     issued = seal.thinking_before(uses[0]) if uses else None
     kept = [b.model_dump() for b in turn.content if isinstance(b, Thinking | RedactedThinking)]
     if issued is not None and kept != list(issued):
-        _refuse(
+        refuse(
             f"messages.{n}.content.0: `thinking` or `redacted_thinking` blocks in the latest "
             "assistant message cannot be modified. These blocks must remain as they were in the "
             "original response."

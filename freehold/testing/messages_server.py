@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Self
 
 from freehold.ports import ModelRequest
 from freehold.testing.messages_http import HttpServer
-from freehold.testing.messages_rules import Refused, Seal, check, known_model
+from freehold.testing.messages_refused import Refused
+from freehold.testing.messages_rules import Seal, check, known_model
 from freehold.testing.messages_stream import Answer
 from freehold.testing.prompt_cache import PromptCache, segments
 from freehold.testing.scripted_model import output_tokens
@@ -37,10 +38,10 @@ from freehold.testing.scripted_reply import Brain
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from freehold.testing.messages_faults import Fault
-    from freehold.toolset import JsonObject
+    from freehold.toolset import Json, JsonObject
 
 _LARGEST_BODY = 32 * 1024 * 1024
 
@@ -95,6 +96,7 @@ class MessagesServer:
         self._brain = Brain(self._sign)
         self._cache = PromptCache(clock)
         self._thinking: dict[str, tuple[JsonObject, ...]] = {}
+        self._paused: set[str] = set()
         self._ids = count(1)
         self._lock = Lock()
         self._scheme = "https" if tls else "http"
@@ -158,7 +160,7 @@ class MessagesServer:
         """The reply to a request, and whether it is to be streamed. Raises Refused."""
         given = _parse(sent, body)
         betas = frozenset(part.strip() for part in sent.get("anthropic-beta", "").split(","))
-        seal = Seal(self._sign, self._thinking.get)
+        seal = Seal(self._sign, self._thinking.get, lambda blocks: _name(blocks) in self._paused)
         parsed = check(given, betas=betas, seal=seal)
         request = model_request(given)
         reply = self._brain.answer(request)
@@ -166,7 +168,7 @@ class MessagesServer:
             failure, after = reply.failure, reply.retry_after
             headers = {} if after is None else {"retry-after": f"{after:g}"}
             raise Refused(failure.status, failure.type, failure.message, headers=headers)
-        self._remember(reply.blocks)
+        self._remember(reply.blocks, is_paused=reply.stop_reason == "pause_turn")
         usage = replace(self._cache.use(request), output_tokens=output_tokens(reply.blocks))
         return Answer(self.next_id("msg"), request.model, reply, usage), parsed.stream
 
@@ -185,11 +187,13 @@ class MessagesServer:
     def _sign(self, text: str) -> str:
         return base64.b64encode(hmac.digest(self._key, text.encode(), hashlib.sha256)).decode()
 
-    def _remember(self, blocks: tuple[JsonObject, ...]) -> None:
+    def _remember(self, blocks: tuple[JsonObject, ...], *, is_paused: bool) -> None:
         thoughts = tuple(b for b in blocks if b["type"] in {"thinking", "redacted_thinking"})
         uses = {str(block["id"]): thoughts for block in blocks if block["type"] == "tool_use"}
         with self._lock:
             self._thinking.update(uses)
+            if is_paused:
+                self._paused.add(_name(blocks))
 
 
 def _parse(headers: Mapping[str, str], body: bytes) -> JsonObject:
@@ -207,6 +211,11 @@ def _parse(headers: Mapping[str, str], body: bytes) -> JsonObject:
     if not isinstance(given, dict):
         raise Refused(400, "invalid_request_error", "Input should be an object")
     return given
+
+
+def _name(blocks: Sequence[Json]) -> str:
+    """Names a reply by what it says."""
+    return json.dumps(list(blocks), sort_keys=True)
 
 
 def model_request(body: JsonObject) -> ModelRequest:

@@ -128,7 +128,7 @@ Block = Annotated[
 
 
 class Message(_Shape):
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: Annotated[list[Block], _Blocks]
 
 

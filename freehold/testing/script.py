@@ -19,7 +19,7 @@ The fields of an element, all of them optional; the blocks of the reply come in 
 | `tools` | a list of `{"tool", "input"}`: parallel tool uses |
 | `stop_reason` | else `tool_use` where there is one, `refusal` with `refuse`, or `end_turn` |
 | `refuse` | true or `{"category", "explanation"}`: a refusal with details |
-| `error` | `overloaded` `rate_limited` `failed` `billing` `invalid` `unauthorized`: no reply |
+| `error` | the name of one of `FAILURES`, such as `overloaded`: no reply |
 | `cut` | true: the connection breaks in the middle of the last block |
 | `times` | how many attempts at the same request `error` or `cut` spoils; without it, every one |
 | `retry_after` | seconds, sent with `error` |
@@ -53,7 +53,17 @@ StopReason = Literal[
     "refusal",
     "model_context_window_exceeded",
 ]
-FailureName = Literal["overloaded", "rate_limited", "failed", "billing", "invalid", "unauthorized"]
+FailureName = Literal[
+    "overloaded",
+    "rate_limited",
+    "failed",
+    "billing",
+    "invalid",
+    "too_long",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Failure:
     kind: str
     retryable: bool
     message: str
+    refused: bool = False
 
 
 FAILURES: dict[str, Failure] = {
@@ -75,11 +86,23 @@ FAILURES: dict[str, Failure] = {
     "failed": Failure(500, "api_error", "model_request_failed", True, "Internal server error"),
     "billing": Failure(402, "billing_error", "billing", False, "Your credit balance is too low."),
     "invalid": Failure(
-        400, "invalid_request_error", "model_request_failed", False, "The request is invalid."
+        400, "invalid_request_error", "model_request_failed", False, "The request is invalid.", True
+    ),
+    "too_long": Failure(
+        400,
+        "invalid_request_error",
+        "model_request_failed",
+        False,
+        "prompt is too long: 200001 tokens > 200000 maximum",
+        True,
     ),
     "unauthorized": Failure(
         401, "authentication_error", "model_request_failed", False, "invalid x-api-key"
     ),
+    "forbidden": Failure(
+        403, "permission_error", "model_request_failed", False, "This key may not use the model."
+    ),
+    "not_found": Failure(404, "not_found_error", "model_request_failed", False, "model: unknown"),
 }
 
 

@@ -94,6 +94,7 @@ def _refused(reply: ScriptedReply) -> ModelError:
         failure.message,
         retryable=failure.retryable,
         retry_after=reply.retry_after,
+        refused=failure.refused,
     )
 
 

@@ -176,8 +176,9 @@ def _blocks(
 
 
 def _last_results(request: ModelRequest) -> str:
-    """The text of the results in the last turn."""
-    blocks = _content(request.messages[-1])
+    """The text of the results in the user's last turn."""
+    users = [message for message in request.messages if message["role"] == "user"]
+    blocks = _content(users[-1])
     results = [b.get("content") for b in blocks if b.get("type") == "tool_result"]
     return "\n".join(_text_of(content) for content in results)
 

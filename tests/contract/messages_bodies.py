@@ -29,6 +29,10 @@ def assistant(*blocks):
     return {"role": "assistant", "content": list(blocks)}
 
 
+def system(*blocks):
+    return {"role": "system", "content": list(blocks)}
+
+
 def body_of(**changes):
     """A request with one finished tool round, changed; a value of None leaves the field out."""
     body = {

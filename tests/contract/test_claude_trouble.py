@@ -82,6 +82,29 @@ def test_trouble_has_a_kind_and_a_line(api, claude, fault, kind, retryable, word
 
 
 @pytest.mark.parametrize(
+    ("fault", "refused"),
+    [
+        (Refuse(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), True),
+        (Refuse(413, "request_too_large", "Too big"), True),
+        (Refuse(400, "invalid_request_error", "Your credit balance is too low."), False),
+        (Refuse(400, headers={"x-should-retry": "true"}), False),
+        (Refuse(401, "authentication_error"), False),
+        (Refuse(403, "permission_error"), False),
+        (Refuse(404, "not_found_error"), False),
+        (Refuse(529, "overloaded_error"), False),
+        (Fail(2, "invalid_request_error", "No."), True),
+        (Cut(4), False),
+    ],
+    ids=str,
+)
+def test_only_a_request_refused_for_its_content_is_said_to_be_refused(api, claude, fault, refused):
+    api.fail_next(fault)
+    error = failure_of(claude)
+    assert error.refused is refused
+    assert not (refused and error.retryable)
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after": "12"}, 12),

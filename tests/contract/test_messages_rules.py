@@ -17,6 +17,7 @@ from tests.contract.messages_bodies import (
     body_of,
     body_with,
     error_of,
+    system,
     text,
     tool_result,
     tool_use,
@@ -67,8 +68,40 @@ BROKEN = {
         "messages.0.content.0: Input tag 'video' found",
     ),
     "unknown role": (
-        body_with([{"role": "system", "content": "hi"}]),
-        "messages.0.role: Input should be 'user' or 'assistant'",
+        body_with([{"role": "tool", "content": "hi"}]),
+        "messages.0.role: Input should be 'user', 'assistant' or 'system'",
+    ),
+    "a system turn of an older model": (
+        body_of(
+            model="claude-sonnet-5", messages=[user(text("hi")), system(text("so"))], max_tokens=5
+        ),
+        "messages.1: role 'system' is not supported on this model",
+    ),
+    "begins with a system turn": (
+        body_with([system(text("so")), user(text("hi"))]),
+        "messages.0: use the top-level 'system' parameter for the initial system prompt",
+    ),
+    "a system turn behind a reply": (
+        body_with([user(text("a")), assistant(text("b")), system(text("so"))]),
+        "messages.2: role 'system' must follow a 'user' message or an 'assistant' message ending",
+    ),
+    "a system turn before a user turn": (
+        body_with([user(text("a")), system(text("so")), user(text("b"))]),
+        "messages.1: role 'system' must precede an 'assistant' message or end the array",
+    ),
+    "a system turn between a call and its result": (
+        body_with(
+            [user(text("a")), assistant(tool_use(1)), system(text("so")), user(tool_result(1))]
+        ),
+        "messages.2: role 'system' must follow a 'user' message",
+    ),
+    "a call in a system turn": (
+        body_with([user(text("a")), system(tool_use(1))]),
+        "messages.1: `tool_use` blocks cannot be in `system` messages",
+    ),
+    "empty text in a system turn": (
+        body_with([user(text("a")), system(text(""))]),
+        "messages: text content blocks must be non-empty",
     ),
     "content of a wrong type": (
         body_with([{"role": "user", "content": 3}]),
@@ -271,3 +304,32 @@ def test_consecutive_messages_of_one_role_are_one_turn(http):
         ]
     )
     assert http.post("/v1/messages", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user(text("a")), system(text("so"))],
+        [user(text("a")), system(text("so")), system(text("and so"))],
+        [user(text("a")), system(text("so")), assistant(text("b")), user(text("c"))],
+        [
+            user(text("a")),
+            assistant(tool_use(1)),
+            user(tool_result(1)),
+            {"role": "system", "content": "so"},
+        ],
+    ],
+)
+def test_a_system_turn_stands_behind_a_user_turn_and_before_a_reply_or_last(http, messages):
+    answer = http.post("/v1/messages", json=body_with(messages))
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_paused_reply_is_resumed_when_it_comes_back_as_it_was_and_no_other(http):
+    asked = user(text('script: [{"say": "One,", "stop_reason": "pause_turn"}, {"say": "two."}]'))
+    first = http.post("/v1/messages", json=body_with([asked])).json()
+    assert first["stop_reason"] == "pause_turn"
+    resumed = http.post("/v1/messages", json=body_with([asked, assistant(*first["content"])]))
+    assert resumed.json()["content"] == [text("two.")]
+    other = http.post("/v1/messages", json=body_with([asked, assistant(text("Another."))]))
+    assert error_of(other)[2].startswith(ENDS)

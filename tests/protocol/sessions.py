@@ -16,7 +16,7 @@ from freehold.wire.sessions import SessionAgent
 WORKSPACE = "wrkspc_test"
 
 
-def asking_agent() -> SessionAgent:
+def asking_agent(model: str = "claude-opus-5") -> SessionAgent:
     """`bash` is always allowed, `write` always asks."""
     policies = {"bash": "always_allow", "write": "always_ask"}
     return SessionAgent.model_validate(
@@ -27,7 +27,7 @@ def asking_agent() -> SessionAgent:
             "name": "tester",
             "description": None,
             "system": None,
-            "model": {"id": "claude-opus-5", "effort": None, "speed": "standard"},
+            "model": {"id": model, "effort": None, "speed": "standard"},
             "mcp_servers": [],
             "skills": [],
             "multiagent": None,
@@ -54,11 +54,13 @@ def asking_agent() -> SessionAgent:
     )
 
 
-def seed_session(app: App, *, cap: int | None = None) -> tuple[SessionKey, Caller]:
+def seed_session(
+    app: App, *, cap: int | None = None, agent: SessionAgent | None = None
+) -> tuple[SessionKey, Caller]:
     """An idle session with its primary thread."""
     key = SessionKey(WORKSPACE, new_id("sesn"))
     at = timestamp(app.clock())
-    agent = asking_agent()
+    agent = agent or asking_agent()
     head = Head(
         thread_id=new_id("sthr"),
         parent_id=None,

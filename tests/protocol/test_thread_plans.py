@@ -239,7 +239,7 @@ def test_a_session_that_idles_at_its_cap_says_so_whatever_the_thread_says(tmp_pa
     assert stage.events(draft, "session.status_idle")[0]["stop_reason"]["type"] == "budget_reached"
 
 
-def test_archiving_ends_every_thread_and_drops_what_waits(tmp_path):
+def test_archiving_ends_every_thread_and_what_waits_stays_unprocessed(tmp_path):
     stage = parked(Stage(tmp_path, children=1), use("ask"), n=1).head(1, pending=(MESSAGE,))
     draft = stage.draft()
     append.archive_session(draft)
@@ -249,8 +249,10 @@ def test_archiving_ends_every_thread_and_drops_what_waits(tmp_path):
     stage.commit(draft)
     after = stage.read()
     for head in after.heads.values():
-        assert (head.status, head.uses, head.pending) == ("terminated", (), ())
+        assert (head.status, head.uses) == ("terminated", ())
         assert head.archived_at == draft.at
+    queued = [pending.event_id for head in after.heads.values() for pending in head.pending]
+    assert queued == list(stage.bodies)
     assert (after.session.asks, after.session.asked) == (0, ())
     assert after.session.archived_at == draft.at
 

@@ -4,10 +4,12 @@ model.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from freehold.adapters.blobs import DirectoryBlobs
+from freehold.adapters.claude.parameters import call_of
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
@@ -20,10 +22,14 @@ from freehold.ids import now
 from freehold.ports import App, Run
 from freehold.services.events import send_events
 from freehold.settings import Settings
+from freehold.testing.messages_rules import Seal, check
 from freehold.testing.scripted_model import ScriptedModel
+from freehold.testing.scripted_reply import signature
 from freehold.toolset import ToolResult
 from freehold.wire.event_input import SendEvents
 from tests.protocol.sessions import seed_session
+
+_SEAL = Seal(sign=signature, thinking_before=lambda _: None, was_paused=lambda _: False)
 
 
 class Recorded:
@@ -86,7 +92,9 @@ class Queue:
 class Bench:
     """One session, and what happens to it."""
 
-    def __init__(self, directory: Path, *, model: Any = None, path: Any = ":memory:", **settings):
+    def __init__(
+        self, directory: Path, *, model: Any = None, path: Any = ":memory:", agent=None, **settings
+    ):
         self.records = SqliteRecords(path)
         blobs, secrets = DirectoryBlobs(directory / "blobs"), LocalSecrets(directory / "key")
         self.model = Recorded(model or ScriptedModel())
@@ -104,7 +112,7 @@ class Bench:
             feed=ProcessFeed(),
             clock=now,
         )
-        self.key, self.caller = seed_session(self.app)
+        self.key, self.caller = seed_session(self.app, agent=agent)
         self.thread_id = self.app.log.read(self.key).session.primary_id
 
     def send(self, *events: dict[str, Any]) -> list[Any]:
@@ -135,6 +143,12 @@ class Bench:
 
     def kinds(self):
         return [event["type"] for event in self.events]
+
+    def judge(self):
+        """Every request so far keeps the rules of the Messages API. Raises Refused."""
+        for request in self.model.requests:
+            body = json.loads(json.dumps(dict(call_of(request).body)))
+            check(body, betas=frozenset(), seal=_SEAL)
 
     def sweep(self):
         return recovery.sweep(self.app)
