@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 _SDK = "tests/contract/test_sdk.py"
 _SDK_EVENTS = "tests/contract/test_sdk_events.py"
+_SEQUENCES = "tests/contract/test_sequences_session.py"
 
 
 class Done(NamedTuple):
@@ -185,7 +186,9 @@ EVENTS: dict[str, Status] = {
     "user.custom_tool_result": NotYet("custom tools"),
     "user.tool_result": NotYet("self_hosted environments"),
     "user.define_outcome": NotYet("outcomes"),
-    "system.message": NotYet("system messages"),
+    "system.message": Done(
+        f"{_SEQUENCES}::test_a_system_message_is_taken_in_with_the_message_it_accompanies"
+    ),
     "agent.message": Done(f"{_SDK}::test_sessions_events_list"),
     "agent.thinking": Done(f"{_SDK}::test_a_stream_with_previews"),
     "agent.tool_use": Done(f"{_SDK}::test_a_tool_turn"),

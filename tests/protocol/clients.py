@@ -28,6 +28,12 @@ def message(world: World, text: str = "hello") -> Worker:
     return _send(world, f"message {text}", {"type": "user.message", "content": content})
 
 
+def system_message(world: World) -> Worker:
+    """The operator says something, alone."""
+    content = [{"type": "text", "text": "Be brief."}]
+    return _send(world, "system message", {"type": "system.message", "content": content})
+
+
 def interrupt(world: World) -> Worker:
     """A client interrupts every thread."""
     return _send(world, "interrupt", {"type": "user.interrupt"})

@@ -52,6 +52,7 @@ def reduce_entry(entry: Entry, thread_id: str) -> list[tuple[Any, ...]]:
         if fact:
             facts.append(fact)
     stamped = {f[1] for f in facts if f[0] == "stamped"}
+    stamped |= {event["id"] for event in entry.events if event["type"] == "system.message"}
     unseen = (event_id for event_id in private.get("consumed", ()) if event_id not in stamped)
     return [*facts, *(("stamped", event_id) for event_id in unseen)]
 
@@ -75,6 +76,8 @@ def _fact(
     if kind == "agent.tool_use" and event.get("session_thread_id"):
         return None
     simple = {
+        # It asks for no reply, so no rule waits for one.
+        "system.message": lambda: ("operator", event["id"]),
         "user.message": lambda: ("stamped" if event["processed_at"] else "input", event["id"]),
         "user.interrupt": lambda: ("stamped" if event["processed_at"] else "input", event["id"]),
         "agent.thread_message_received": lambda: ("input", event["id"]),

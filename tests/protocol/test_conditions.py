@@ -18,6 +18,7 @@ from freehold.ids import new_id
 from freehold.ports import Write
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
+    SystemMessageEvent,
     UserInterruptEvent,
     UserMessageEvent,
     UserToolConfirmationEvent,
@@ -45,6 +46,12 @@ ASKED = use("ask", "sevt_asked")
 def append_message(stage: Stage, draft: Draft) -> None:
     given = {"type": "text", "text": "Hi."}
     event = UserMessageEvent(id=new_id("sevt"), content=[given], processed_at=None)
+    assert append.append_events(draft, [event])
+
+
+def append_system_message(stage: Stage, draft: Draft) -> None:
+    given = {"type": "text", "text": "Hi."}
+    event = SystemMessageEvent(id=new_id("sevt"), content=[given], processed_at=None)
     assert append.append_events(draft, [event])
 
 
@@ -212,6 +219,8 @@ SETTLES = ("running", "asks", "asked", "rescheduled")
 CASES = [
     Case(idle, append_message, ("running", "gen", "rescheduled")),
     Case(running, append_message, ()),
+    Case(idle, append_system_message, ("running", "asks")),
+    Case(running, append_system_message, ()),
     Case(idle, append_interrupt, ("gen", "running", "asks", "asked")),
     Case(running, append_interrupt, ("gen", "running", "asks", "asked")),
     Case(rescheduling, append_interrupt, ("gen", *SETTLES)),

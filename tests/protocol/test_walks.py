@@ -53,6 +53,9 @@ CASES = [
     Case("ask-deny", (("msg", "deny"), ("int",)), ASK, {"crash": 1, "lost": 1}),
     Case("child", (("msg",), ("msg",)), CHILD, {"crash": 1, "held": 1}),
     Case("child-asks", (("msg", "ok"), ("int",)), CHILD_ASKS, {"crash": 1, "lost": 1, "slow": 1}),
+    Case("operator", (("msg", "sys", "msg"), ("sys", "int")), TOOL, {"error": 3, "crash": 1}),
+    Case("operator-asks", (("msg", "ok", "sys"), ("sys", "int")), ASK, {"crash": 1, "lost": 1}),
+    Case("refused", (("msg", "msg"), ("sys", "msg")), TOOL, {"refuse": 2, "error": 3, "lost": 1}),
     Case("delete", (("msg", "del"), ("int",)), ASK, {"crash": 1, "slow": 1, "lost": 1}),
     Case(
         "everything",
@@ -166,6 +169,8 @@ class Walk:
             self.requests[n] = clients.confirm(world, self.rng.choice(uses), result)
         elif op == "msg":
             self.requests[n] = clients.message(world, f"{n}.{len(self.scripts[n])}")
+        elif op == "sys":
+            self.requests[n] = clients.system_message(world)
         elif op == "int-tools":  # at once, or the tools are over before it is accepted
             self.requests[n] = clients.interrupt(world).finish()
         elif op == "int":
@@ -178,7 +183,7 @@ class Walk:
         found = [(f"step-{worker.at}", worker.step)]
         if not faults:
             return found
-        kinds = {"write": ("lost", "held"), "model": ("error",)}.get(worker.at, ())
+        kinds = {"write": ("lost", "held"), "model": ("error", "refuse")}.get(worker.at, ())
         found += [
             (kind, lambda k=kind: self._spend(k, lambda: worker.step(k)))
             for kind in kinds
@@ -299,6 +304,8 @@ def test_the_walks_reached_every_kind_of_step():
         "late",
         "reboot",
         "land",
+        "refuse",
+        "client-sys",
     }
     wanted |= {
         "step-write",

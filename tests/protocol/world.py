@@ -36,6 +36,7 @@ from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, 
 from freehold.settings import Settings
 from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
+from tests.judge import judge
 from tests.protocol.invariants import Feed, check_session
 from tests.protocol.sessions import seed_session
 
@@ -373,7 +374,7 @@ class _Model:
         self._world = world
 
     def open(self, request):
-        del request
+        judge(request)
         return _Reply(self._world)
 
 
@@ -396,6 +397,8 @@ class _Reply:
         world.model_requests.append(worker.run.thread_id)
         if decision == "error":
             raise ModelError("model_overloaded", "busy", retryable=True)
+        if decision == "refuse":
+            raise ModelError("model_request_failed", "no", retryable=False, refused=True)
         if self._closed:
             world.stopped_requests += 1
             raise ModelStopped

@@ -4,12 +4,10 @@ model.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from freehold.adapters.blobs import DirectoryBlobs
-from freehold.adapters.claude.parameters import call_of
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
@@ -22,14 +20,11 @@ from freehold.ids import now
 from freehold.ports import App, Run
 from freehold.services.events import send_events
 from freehold.settings import Settings
-from freehold.testing.messages_rules import Seal, check
 from freehold.testing.scripted_model import ScriptedModel
-from freehold.testing.scripted_reply import signature
 from freehold.toolset import ToolResult
 from freehold.wire.event_input import SendEvents
+from tests.judge import judge
 from tests.protocol.sessions import seed_session
-
-_SEAL = Seal(sign=signature, thinking_before=lambda _: None, was_paused=lambda _: False)
 
 
 class Recorded:
@@ -147,8 +142,7 @@ class Bench:
     def judge(self):
         """Every request so far keeps the rules of the Messages API. Raises Refused."""
         for request in self.model.requests:
-            body = json.loads(json.dumps(dict(call_of(request).body)))
-            check(body, betas=frozenset(), seal=_SEAL)
+            judge(request)
 
     def sweep(self):
         return recovery.sweep(self.app)
