@@ -71,6 +71,7 @@ class Settings(BaseModel):
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 60.0
     max_tool_rounds: int = Field(default=1000, ge=1)
+    """Replies with tool calls, or paused ones, in one run; the next is its last (BEHAVIOUR 9)."""
     max_parallel_tools: int = Field(default=16, ge=1)
     write_attempts: int = 20
     write_backoff_seconds: float = 0.005

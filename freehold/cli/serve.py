@@ -22,13 +22,26 @@ def serve(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     model: ModelOption = None,
     sandbox: SandboxOption = "auto",
+    max_tool_rounds: Annotated[
+        int | None,
+        typer.Option(
+            help="Model replies with tool calls in one run before it is ended.", show_default="1000"
+        ),
+    ] = None,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl-C.
 
     ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL reach the model; FREEHOLD_API_KEY, when set, is an
     accepted API key.
     """
-    chosen = settings(host=host, port=port, data_dir=data_dir, model=model, sandbox=sandbox)
+    chosen = settings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        model=model,
+        sandbox=sandbox,
+        max_tool_rounds=max_tool_rounds,
+    )
     from freehold.local import server  # noqa: PLC0415 - the server takes a second to import
 
     raise typer.Exit(server.serve(chosen))
