@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from freehold.domain.entry import Entry
-from freehold.domain.step import CUT_SHORT
+from freehold.domain.step import CUT_SHORT, PAUSED
 from freehold.toolset import JsonObject
 
 _GO_ON: JsonObject = {
@@ -45,6 +45,7 @@ class _Conversation:
         self._results: dict[str, JsonObject] = {}
         self._user: list[JsonObject] = []
         self._system: list[JsonObject] = []
+        self._is_paused = False
 
     def read(self, entry: Entry) -> None:
         for event in entry.events:
@@ -85,6 +86,7 @@ class _Conversation:
         self._close_user()
         self._tool_ids = tool_ids
         self._messages.append({"role": "assistant", "content": [*blocks]})
+        self._is_paused = reply.get("stop_reason") == PAUSED
         if reply.get("stop_reason") == CUT_SHORT and not tool_ids:
             self._user.append(_GO_ON)
 
@@ -127,10 +129,24 @@ class _Conversation:
         self._user = []
         if not blocks:
             return
+        if self._is_paused:
+            self._abandon()
         self._messages.append({"role": "user", "content": [*blocks]})
         if self._system:
             self._messages.append({"role": "system", "content": [*self._system]})
             self._system = []
+
+    def _abandon(self) -> None:
+        """A paused reply that nobody resumed: what the provider had not answered of it is left out,
+        since only the provider can.
+        """
+        self._is_paused = False
+        content = self._messages.pop()["content"]
+        blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
+        answered = {block.get("tool_use_id") for block in blocks}
+        kept = [b for b in blocks if b["type"] != "server_tool_use" or b["id"] in answered]
+        if kept:
+            self._messages.append({"role": "assistant", "content": [*kept]})
 
     def finish(self) -> list[JsonObject]:
         self._close_user()

@@ -11,7 +11,8 @@ import pytest
 
 from freehold.domain.step import PAUSED
 from freehold.engine.turn import run_turn
-from freehold.errors import ModelError
+from freehold.errors import ModelError, ModelStopped
+from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage
 from freehold.testing.script import script
 from tests.images import png
 from tests.unit.sessions import Bench
@@ -244,6 +245,52 @@ def test_a_paused_reply_whose_resumption_fails_is_resumed_by_the_retry(tmp_path)
     pause = {"say": "One,", "stop_reason": PAUSED}
     bench.say(script(pause, {"error": "overloaded", "times": 1, "say": "two."}))
     assert [m["role"] for m in bench.model.requests[-1].messages] == ["user", "assistant"]
+    assert stop_reason(bench) == "end_turn"
+
+
+class Searching:
+    """A reply that is paused while the provider runs its second tool; then no more replies."""
+
+    BLOCKS = (
+        {"type": "text", "text": "I look."},
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+        {"type": "server_tool_use", "id": "srvtoolu_2", "name": "web_search", "input": {}},
+    )
+
+    def __init__(self, bench):
+        self._bench = bench
+        self._inner, bench.model.model = bench.model.model, self
+        self._asked = 0
+
+    def open(self, request):
+        self._asked += 1
+        if self._asked > 1:
+            self._bench.model.model = self._inner
+            self._bench.send({"type": "user.interrupt"})
+        return self
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        if self._asked > 1:
+            raise ModelStopped
+        for n, block in enumerate(self.BLOCKS):
+            yield BlockStarted(n, block["type"])
+            yield BlockDone(n, block)
+        yield ReplyDone(PAUSED, Usage())
+
+
+def test_a_paused_reply_that_is_not_resumed_keeps_no_call_without_an_answer(tmp_path):
+    bench = Bench(tmp_path)
+    Searching(bench)
+    bench.say("Look it up.")
+    assert bench.model.requests[1].messages[-1]["content"] == list(Searching.BLOCKS)
+    bench.say(script({"say": "Here."}))
+    request = bench.model.requests[-1]
+    assert [m["role"] for m in request.messages] == ["user", "assistant", "user"]
+    assert request.messages[1]["content"] == list(Searching.BLOCKS[:3])
     assert stop_reason(bench) == "end_turn"
 
 
