@@ -71,7 +71,9 @@ def measure(directory: Path, turns: int, *, free: bool) -> Figures:
     blobs, secrets = DirectoryBlobs(directory / "blobs"), LocalSecrets(directory / "secret.key")
     log = EventLog(records, blobs, secrets)
     nothing = None
-    app = App(Settings(), records, blobs, secrets, log, nothing, nothing, nothing, nothing, now)  # type: ignore[arg-type]
+    app = App(
+        Settings(), records, blobs, secrets, log, nothing, nothing, nothing, nothing, now, nothing
+    )  # type: ignore[arg-type]
     key, heads = _session(app)
     records.attempts = 0
     claims: list[float] = []

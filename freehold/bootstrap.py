@@ -10,6 +10,7 @@ from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
+from freehold.adapters.web import PublicWeb
 from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Runs
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from freehold.ports import Sandboxes
+    from freehold.ports import Sandboxes, Web
     from freehold.settings import Settings
 
 
@@ -30,12 +31,13 @@ def local(
     runs: Runs,
     model: Model | None = None,
     sandboxes: Sandboxes | None = None,
+    web: Web | None = None,
     clock: Callable[[], datetime] = now,
 ) -> App:
     """Everything in one directory and this process. Close it with `close`.
 
-    `model` and `sandboxes` replace the adapters that the settings would choose. The directory must
-    exist and belong to this process alone.
+    `model`, `sandboxes` and `web` replace the adapters that the settings would choose. The
+    directory must exist and belong to this process alone.
     """
     build_models()
     directory = settings.data_dir
@@ -56,6 +58,7 @@ def local(
         runs=runs,
         feed=feed,
         clock=clock,
+        web=web or PublicWeb(settings.search_url, settings.search_key),
     )
 
 

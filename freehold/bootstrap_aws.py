@@ -14,6 +14,7 @@ from freehold.adapters.polling_feed import PollingFeed
 from freehold.adapters.s3_blobs import S3Blobs
 from freehold.adapters.step_functions import StepFunctionsRuns
 from freehold.adapters.stored_key import StoredKey
+from freehold.adapters.web import PublicWeb
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
 from freehold.ids import now
@@ -47,6 +48,7 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
         runs=runs(environment),
         feed=PollingFeed(),
         clock=now,
+        web=PublicWeb(),
     )
 
 

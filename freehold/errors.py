@@ -122,6 +122,10 @@ class ModelStopped(Exception):
     """The model stream was closed from this side, by an interrupt, a deadline or a shutdown."""
 
 
+class WebCallStopped(Exception):
+    """A call of a web tool was closed from this side, by an interrupt, a deadline or a shutdown."""
+
+
 class StaleRead(Exception):
     """A condition of a transaction did not hold: what it was decided on has changed. Read again and
     decide again.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +40,12 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _search_url(url: str) -> str:
+    if "@" in urlsplit(_http_url(url)).netloc:
+        raise ValueError("must hold no user name or password; FREEHOLD_SEARCH_KEY is sent along")
+    return url
+
+
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
@@ -57,6 +64,11 @@ class Settings(BaseModel):
     """`FREEHOLD_API_KEY`: accepted as a key of the default workspace."""
     anthropic_api_key: HeaderSecret | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    search_url: Annotated[str, AfterValidator(_search_url)] | None = None
+    """`FREEHOLD_SEARCH_URL`: an endpoint that answers as SearXNG does (`freehold.adapters.web`).
+    Without one there is no `web_search`."""
+    search_key: HeaderSecret | None = None
+    """`FREEHOLD_SEARCH_KEY`: sent to it as a bearer token."""
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     """SQLite's durability. NORMAL may lose commits at a power cut; only benchmarks use it."""
 
@@ -96,6 +108,8 @@ class Settings(BaseModel):
             "anthropic_api_key": key,
             "anthropic_base_url": environment.get("ANTHROPIC_BASE_URL") or None,
             "api_key": environment.get("FREEHOLD_API_KEY") or None,
+            "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
+            "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": "anthropic" if key else "scripted",
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
@@ -103,6 +117,8 @@ class Settings(BaseModel):
 
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
+    "search_url": "FREEHOLD_SEARCH_URL",
+    "search_key": "FREEHOLD_SEARCH_KEY",
     "anthropic_api_key": "ANTHROPIC_API_KEY",
     "anthropic_base_url": "ANTHROPIC_BASE_URL",
 }

@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from threading import Lock
 
-from freehold.toolset import MAX_KEPT_OUTPUT_BYTES, MAX_RESULT_CHARACTERS, PREVIEW_CHARACTERS
+from freehold.toolset import MAX_KEPT_OUTPUT_BYTES, MAX_RESULT_CHARACTERS, excerpt
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _MAX_STORED_BYTES = 256 * 1024 * 1024
@@ -65,10 +65,7 @@ class LongResults:
             return text
         path = f"{self._directory}/{event_id}.txt"
         self._store(path, text.encode(errors="replace"))
-        return (
-            f"[output truncated: {len(text)} characters; all of them are in {path}]\n"
-            f"{text[:PREVIEW_CHARACTERS]}\n[...]\n{text[-PREVIEW_CHARACTERS:]}"
-        )
+        return excerpt(text, f"all of them are in {path}")
 
     def _store(self, path: str, content: bytes) -> None:
         with self._lock:

@@ -18,15 +18,15 @@ from freehold.domain.session import Claim, Use
 from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
 from freehold.domain.turn import give_up
 from freehold.ports import Run
-from freehold.toolset import ToolResult
+from freehold.toolset import WEB_TOOLS, ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
 
 Step = Literal["dispatch", "cancel"]
 
 
 def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Next | Step:
-    """Claims the thread and marks the permitted calls as started on this boot; without a boot it is
-    entered again.
+    """Claims the thread and marks the permitted calls as started on this boot. Without a boot only
+    web calls are, which need none and may be repeated; where there are none it is entered again.
 
     `cancel`: an interrupt was accepted first; the claim is taken, nothing may start, and started
     calls are to be killed.
@@ -37,7 +37,7 @@ def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Ne
     head = draft.heads[thread_id]
     if not head.is_runnable:
         return "turn"
-    if boot_id is None:
+    if boot_id is None and not any(u.is_runnable and u.name in WEB_TOOLS for u in head.uses):
         return "tools"
     draft.need_claim_as_read(thread_id)
     draft.need("gen")
@@ -45,10 +45,14 @@ def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Ne
     if lifecycle.is_interrupted(draft.session, head):
         draft.set(thread_id)
         return "cancel"
-    fresh = [use.event_id for use in head.uses if use.state == "allow"]
+    fresh = [
+        use.event_id
+        for use in head.uses
+        if use.state == "allow" and (boot_id is not None or use.name in WEB_TOOLS)
+    ]
     draft.note(thread_id, "started", {"ids": list(fresh), "boot_id": boot_id})
     marked = (
-        replace(use, state="started", boot=boot_id) if use.state == "allow" else use
+        replace(use, state="started", boot=boot_id) if use.event_id in fresh else use
         for use in head.uses
     )
     draft.set(thread_id, uses=tuple(marked))

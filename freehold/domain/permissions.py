@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from freehold.toolset import SANDBOX_TOOLS
+from freehold.toolset import TOOLS, WEB_TOOLS
 from freehold.wire.events import AgentToolEvaluationAlwaysAllow, AgentToolEvaluationAlwaysAsk
 from freehold.wire.sessions import SessionAgent
 from freehold.wire.tools import (
     AgentToolConfig,
     AgentToolset20260401,
     AgentToolsetDefaultConfig,
+    WebFetchToolConfig,
+    WebSearchToolConfig,
 )
 
 Permission = Literal["allow", "ask", "deny"]
@@ -30,24 +33,47 @@ class Decision:
     evaluation: Evaluation | None = None
 
 
+def servable(agent: SessionAgent, web_tools: Collection[str]) -> SessionAgent:
+    """The agent without the web tools that this server cannot carry out: they are neither offered
+    nor run.
+    """
+    missing = [name for name in WEB_TOOLS if name not in web_tools]
+    tools = [
+        _without(tool, missing) if isinstance(tool, AgentToolset20260401) else tool
+        for tool in agent.tools
+    ]
+    return agent.model_copy(update={"tools": tools})
+
+
+def _without(toolset: AgentToolset20260401, names: Sequence[str]) -> AgentToolset20260401:
+    policy = toolset.default_config.permission_policy
+    off = [
+        kind(enabled=False, permission_policy=policy)
+        for kind in (WebFetchToolConfig, WebSearchToolConfig)
+        if kind.model_fields["name"].default in names
+    ]
+    kept = [config for config in toolset.configs if config.name not in names]
+    return toolset.model_copy(update={"configs": [*kept, *off]})
+
+
 def enabled_tools(agent: SessionAgent) -> tuple[str, ...]:
-    """Names of the built-in tools this server runs and the agent may use, in a fixed order."""
-    return tuple(name for name in SANDBOX_TOOLS if _config(agent, name) is not None)
+    """Names of the built-in tools the agent may use, in a fixed order."""
+    return tuple(name for name in TOOLS if config_of(agent, name) is not None)
 
 
 def evaluate(agent: SessionAgent, name: str) -> Decision:
     """The policy's word on a call. A tool that is not enabled is denied whatever the policies
     say.
     """
-    config = _config(agent, name)
-    if config is None or name not in SANDBOX_TOOLS:
+    config = config_of(agent, name)
+    if config is None:
         return Decision("deny")
     if config.permission_policy.type == "always_allow":
         return Decision("allow", AgentToolEvaluationAlwaysAllow())
     return Decision("ask", AgentToolEvaluationAlwaysAsk())
 
 
-def _config(agent: SessionAgent, name: str) -> AgentToolsetDefaultConfig | AgentToolConfig | None:
+def config_of(agent: SessionAgent, name: str) -> AgentToolsetDefaultConfig | AgentToolConfig | None:
     """What holds for an enabled tool; None for any other."""
     for toolset in agent.tools:
         if isinstance(toolset, AgentToolset20260401):

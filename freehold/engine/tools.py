@@ -19,9 +19,10 @@ from freehold.domain.step import Next
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.web_calls import WebCalls
 from freehold.errors import NotFound, SandboxLost, ToolError
 from freehold.ports import App, Run, SandboxRef
-from freehold.toolset import JsonObject, ToolCall, ToolResult
+from freehold.toolset import WEB_TOOLS, JsonObject, ToolCall, ToolResult
 
 UNKNOWN = "The sandbox was lost while this call ran. Outcome unknown, not repeated."
 
@@ -44,10 +45,11 @@ class _Round:
         self._history = History(app, self._invocation.key, run.thread_id)
         self._sandbox = SandboxRef(run.workspace_id, run.session_id)
         self._no_sandbox: ToolError | None = None
+        self._web = WebCalls(app, self._invocation.key, self._history)
         self._leave = Event()
 
     def run(self) -> Outcome:
-        begun = self._begin(self._boot() if self._has_work() else None)
+        begun = self._begin(self._boot() if self._needs_sandbox() else None)
         if begun.answer not in ("dispatch", "cancel"):
             return Outcome(_word(begun.answer))
         uses = plans.started(begun.draft.heads[self._run.thread_id].uses)
@@ -59,14 +61,16 @@ class _Round:
             results = self._dispatch(uses, calls)
         return Outcome(self._finish(uses, calls, results))
 
-    def _has_work(self) -> bool:
+    def _needs_sandbox(self) -> bool:
         """Whether it is worth starting a sandbox: the plan decides, this only spares the boot."""
         try:
             snapshot = self._app.log.read(self._invocation.key, self._run.thread_id)
         except NotFound:
             return False
         head = snapshot.heads.get(self._run.thread_id)
-        return head is not None and head.epoch == self._run.epoch and head.is_runnable
+        if head is None or head.epoch != self._run.epoch:
+            return False
+        return any(use.is_runnable and use.name not in WEB_TOOLS for use in head.uses)
 
     def _boot(self) -> str:
         try:
@@ -124,8 +128,8 @@ class _Round:
         """
         watch = Watch(
             interrupted=lambda: self._cancel(uses, calls),
-            lost=self._leave.set,  # the calls belong to whoever has the claim now
-            late=self._leave.set,
+            lost=self._give_up,  # the calls belong to whoever has the claim now
+            late=self._give_up,
         )
         with self._invocation.watched(watch):
             workers = min(len(uses), self._app.settings.max_parallel_tools)
@@ -140,6 +144,8 @@ class _Round:
 
     def _execute(self, use: Use, call: ToolCall) -> ToolResult | None:
         """The call's result; None when this invocation ends before it has one."""
+        if use.name in WEB_TOOLS:
+            return self._web.execute(call)
         if self._no_sandbox is not None:
             return ToolResult.text(str(self._no_sandbox), is_error=True)
         try:
@@ -152,10 +158,16 @@ class _Round:
             return ToolResult.text(str(error), is_error=True)
         return result
 
+    def _give_up(self) -> None:
+        self._leave.set()
+        self._web.leave()
+
     def _cancel(self, uses: Sequence[Use], calls: Mapping[str, ToolCall]) -> None:
+        self._web.interrupt()
         by_boot: dict[str, list[ToolCall]] = {}
         for use in uses:
-            by_boot.setdefault(use.boot or "", []).append(calls[use.event_id])
+            if use.name not in WEB_TOOLS:
+                by_boot.setdefault(use.boot or "", []).append(calls[use.event_id])
         for boot_id, cancelled in by_boot.items():
             self._app.sandboxes.cancel(self._sandbox, boot_id, cancelled)
 

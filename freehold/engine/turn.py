@@ -69,7 +69,8 @@ class _Turn:
             return Outcome(answer)
         self._history.refresh()
         agent = read_doc(self._app.records, self._app.blobs, self._invocation.key).doc.agent
-        if permissions.enabled_tools(agent):
+        agent = permissions.servable(agent, self._app.web.tools)
+        if set(toolset.SANDBOX_TOOLS) & set(permissions.enabled_tools(agent)):
             ref = SandboxRef(self._run.workspace_id, self._run.session_id)
             self._app.sandboxes.prewarm(ref)
         return self._advance(self._ask(agent))
@@ -161,7 +162,7 @@ def request_of(agent: SessionAgent, history: History) -> ModelRequest:
     system: list[JsonObject] = []
     if agent.system:
         system.append({"type": "text", "text": agent.system})
-    if tools:
+    if set(toolset.SANDBOX_TOOLS) & set(names):
         system.append({"type": "text", "text": _WORKPLACE})
     marked = with_cache_points(system, tools, messages_of(history.entries))
     return ModelRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from freehold import __version__
 
@@ -23,7 +24,7 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
         f"data       {settings.data_dir.resolve()}",
         f"model      {_model(settings)}",
         f"sandbox    {_sandbox(probe)}",
-        "web tools  web_fetch and web_search are not offered to the model yet",
+        f"web tools  {_web_tools(settings)}",
     ]
     if secret is not None:
         lines.append(f"API key    {secret}  (shown this once)")
@@ -38,6 +39,13 @@ def _model(settings: Settings) -> str:
     if settings.anthropic_api_key is None and settings.anthropic_base_url is None:
         return "anthropic, but ANTHROPIC_API_KEY is not set: every turn will fail"
     return f"anthropic at {settings.anthropic_base_url or 'the Claude API'}"
+
+
+def _web_tools(settings: Settings) -> str:
+    """Never the path or query of the endpoint, which may hold a key."""
+    if settings.search_url is None:
+        return "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set"
+    return f"web_fetch, and web_search by {urlsplit(settings.search_url).netloc}"
 
 
 def _sandbox(probe: Probe) -> str:

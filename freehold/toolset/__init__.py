@@ -19,6 +19,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 JsonObject: TypeAlias = dict[str, Json]
 
 SANDBOX_TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
+WEB_TOOLS = ("web_fetch", "web_search")
+"""They run in the control plane, never in a sandbox (BEHAVIOUR 3.1)."""
+TOOLS = (*SANDBOX_TOOLS, *WEB_TOOLS)
 """In the order in which they are offered to the model."""
 
 BASH_TIMEOUT_MS = 120_000
@@ -47,7 +50,7 @@ WAIT_SECONDS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a sandbox tool, named by the event id of its `agent.tool_use`."""
+    """One call of a built-in tool, named by the event id of its `agent.tool_use`."""
 
     thread_id: str
     event_id: str
@@ -80,24 +83,36 @@ class ToolResult:
 def tool_definitions(enabled: Sequence[str]) -> tuple[JsonObject, ...]:
     """The tools as a model request offers them: `name`, `description`, `input_schema`.
 
-    In the order of `SANDBOX_TOOLS` whatever the order of `enabled`, and byte for byte the same each
-    time, since they begin the cached prefix of every request. Raises KeyError for a name that is no
-    sandbox tool.
+    In the order of `TOOLS` whatever the order of `enabled`, and byte for byte the same each time,
+    since they begin the cached prefix of every request. Raises KeyError for a name that is no
+    built-in tool.
     """
     from freehold.toolset.inputs import definition  # noqa: PLC0415 - pydantic, see above
 
     for name in enabled:
-        if name not in SANDBOX_TOOLS:
+        if name not in TOOLS:
             raise KeyError(name)
-    return tuple(definition(name) for name in SANDBOX_TOOLS if name in enabled)
+    return tuple(definition(name) for name in TOOLS if name in enabled)
 
 
-def refusal(call: ToolCall) -> str | None:
-    """Why a call is not carried out at all: an unknown tool or an input that is not the tool's.
-    None for a good one.
+def refusal(call: ToolCall, among: Sequence[str] = SANDBOX_TOOLS) -> str | None:
+    """Why a call is not carried out at all: no tool of those `among`, or an input that is not the
+    tool's. None for a good one.
 
     The text is for the model.
     """
     from freehold.toolset.inputs import check  # noqa: PLC0415 - pydantic, see above
 
+    if call.name not in among:
+        return f"There is no tool named {call.name}."
     return check(call.name, call.input)
+
+
+def excerpt(text: str, where: str) -> str:
+    """The beginning and the end of a result that is too long for the model. `where` says what
+    became of the rest, in words that follow "characters;".
+    """
+    return (
+        f"[output truncated: {len(text)} characters; {where}]\n"
+        f"{text[:PREVIEW_CHARACTERS]}\n[...]\n{text[-PREVIEW_CHARACTERS:]}"
+    )

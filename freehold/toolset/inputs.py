@@ -1,4 +1,4 @@
-"""What the six tools take, and how they are described to the model.
+"""What the built-in tools take, and how they are described to the model.
 
 Inputs are those of the SDK's types (BEHAVIOUR 3.2); an unknown field or a wrong type is refused
 rather than guessed at.
@@ -94,6 +94,22 @@ class GrepInput(_Input):
     )
 
 
+class WebFetchInput(_Input):
+    """Fetch a public web page, PDF or image.
+
+    A page comes back as text. Only a URL that a message of the user, the result of a custom tool,
+    or an earlier result of web_search or web_fetch has shown can be fetched.
+    """
+
+    url: str = Field(description="The URL, beginning with http:// or https://.")
+
+
+class WebSearchInput(_Input):
+    """Search the web. Each result has a URL, a title and an excerpt."""
+
+    query: str = Field(min_length=2, max_length=1000, description="What to search for.")
+
+
 INPUTS: dict[str, type[_Input]] = {
     "bash": BashInput,
     "read": ReadInput,
@@ -101,7 +117,12 @@ INPUTS: dict[str, type[_Input]] = {
     "edit": EditInput,
     "glob": GlobInput,
     "grep": GrepInput,
+    "web_fetch": WebFetchInput,
+    "web_search": WebSearchInput,
 }
+
+
+_SHOWN = ("type", "items", "minLength", "maxLength")
 
 
 def definition(name: str) -> JsonObject:
@@ -135,7 +156,7 @@ def _plain(schema: JsonObject) -> JsonObject:
     choices = schema.get("anyOf")
     typed = choices[0] if isinstance(choices, list) else schema
     assert isinstance(typed, dict)
-    plain: JsonObject = {key: typed[key] for key in ("type", "items") if key in typed}
+    plain: JsonObject = {key: typed[key] for key in _SHOWN if key in typed}
     plain["description"] = schema["description"]
     return plain
 

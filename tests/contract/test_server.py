@@ -62,7 +62,7 @@ def test_the_start_lines_say_what_is_served_and_what_is_not(server, data_dir):
         "scripted",
         "not Claude",
         "without network",
-        "web_fetch and web_search are not offered",
+        "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set",
         server.url,
     ):
         assert expected in said

@@ -18,6 +18,7 @@ from typing import Any
 from freehold import keys
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.sqlite import SqliteRecords
+from freehold.adapters.web import PublicWeb
 from freehold.engine import recovery
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
@@ -178,6 +179,7 @@ class World:
             runs=_Runs(self),
             feed=self._feed,
             clock=self._clock,
+            web=PublicWeb(),
         )
         self.key, self.caller = seed_session(self.app, cap=self.cap)
         self.observe()

@@ -83,6 +83,7 @@ def app_on(records, tmp_path, **settings):
         runs=None,
         feed=None,
         clock=Clock(),
+        web=None,
     )
 
 

@@ -11,6 +11,7 @@ from freehold.adapters.blobs import DirectoryBlobs
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
+from freehold.adapters.web import PublicWeb
 from freehold.engine import recovery
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
@@ -88,7 +89,14 @@ class Bench:
     """One session, and what happens to it."""
 
     def __init__(
-        self, directory: Path, *, model: Any = None, path: Any = ":memory:", agent=None, **settings
+        self,
+        directory: Path,
+        *,
+        model: Any = None,
+        web: Any = None,
+        path: Any = ":memory:",
+        agent: Any = None,
+        **settings,
     ):
         self.records = SqliteRecords(path)
         blobs, secrets = DirectoryBlobs(directory / "blobs"), LocalSecrets(directory / "key")
@@ -106,6 +114,7 @@ class Bench:
             runs=self.runs,
             feed=ProcessFeed(),
             clock=now,
+            web=web or PublicWeb(),
         )
         self.key, self.caller = seed_session(self.app, agent=agent)
         self.thread_id = self.app.log.read(self.key).session.primary_id

