@@ -9,6 +9,7 @@ from freehold.domain.session import Head, SessionState
 from freehold.ids import parse_timestamp
 from freehold.ports import Usage
 from freehold.wire.events import CacheCreationUsage, SessionUsageSnapshot, SpanModelUsage
+from freehold.wire.usage import ServerToolUsage
 
 
 def book_time(draft: Draft, head: Head) -> None:
@@ -25,9 +26,24 @@ def book_tokens(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
     head = draft.heads[thread_id]
     spent = {name: getattr(usage, name) for name in Usage.__slots__}
     booked = {name: head.usage.get(name, 0) + tokens for name, tokens in spent.items()}
-    draft.set(thread_id, usage=booked)
+    draft.set(thread_id, usage={**head.usage, **booked})
     session = {name: getattr(draft.session, name) + n for name, n in spent.items()}
     draft.set_session(**session, spend=draft.session.spend + cost)
+
+
+def book_searches(draft: Draft, thread_id: str, count: int) -> None:
+    """Adds answered searches to the thread and to the session."""
+    if not count:
+        return
+    usage = draft.heads[thread_id].usage
+    booked = {**usage, "web_searches": usage.get("web_searches", 0) + count}
+    draft.set(thread_id, usage=booked)
+    draft.set_session(web_searches=draft.session.web_searches + count)
+
+
+def server_tool_use(searches: int) -> ServerToolUsage:
+    """Fetches are not metered (BEHAVIOUR 10)."""
+    return ServerToolUsage(web_search_requests=searches)
 
 
 def microseconds(since: str, now: datetime) -> int:
@@ -46,6 +62,7 @@ def usage_of(session: SessionState) -> SessionUsageSnapshot:
             ephemeral_1h_input_tokens=session.cache_creation_1h,
         ),
         active_seconds=session.active_us / 1e6,
+        server_tool_use=server_tool_use(session.web_searches),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from freehold.domain import lifecycle
+from freehold.domain import accounting, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
 from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
@@ -99,9 +99,16 @@ def finish_tools(
         )
         uses.append(replace(use, state="done"))
     draft.set(thread_id, uses=tuple(uses))
+    accounting.book_searches(draft, thread_id, _searches(head.uses, results))
     if interrupted:
         return lifecycle.stop_turn(draft, thread_id)
     return after(draft, run, limits, SessionEndTurn())
+
+
+def _searches(uses: tuple[Use, ...], results: Mapping[str, ToolResult]) -> int:
+    """Searches that were answered: a failed one costs nothing."""
+    asked = (use.event_id for use in uses if use.name == "web_search" and use.is_runnable)
+    return sum(event_id in results and not results[event_id].is_error for event_id in asked)
 
 
 def release(draft: Draft, run: Run, limits: Limits, *, failed: bool) -> bool:

@@ -165,6 +165,7 @@ class SessionState:
     cache_read_input_tokens: int = 0
     cache_creation_5m: int = 0
     cache_creation_1h: int = 0
+    web_searches: int = 0
 
     @property
     def is_over_budget(self) -> bool:
@@ -195,7 +196,7 @@ TOKENS = (
     "cache_creation_5m",
     "cache_creation_1h",
 )
-ADDED = frozenset({"spend", "threads_active_us", *TOKENS})
+ADDED = frozenset({"spend", "threads_active_us", "web_searches", *TOKENS})
 
 
 @dataclass(frozen=True, slots=True)

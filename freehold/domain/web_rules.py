@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 from freehold.errors import InvalidRequest
 from freehold.toolset import WEB_TOOLS
 from freehold.wire.environments import CloudConfig, Environment, LimitedNetwork
-from freehold.wire.sessions import SessionAgent
 from freehold.wire.tools import (
     AgentToolConfig,
     AgentToolset20260401,
     AgentToolsetDefaultConfig,
+    Tool,
     WebFetchToolConfig,
     WebSearchToolConfig,
 )
@@ -101,15 +101,16 @@ def allowed_hosts(environment: Environment) -> tuple[str, ...] | None:
     return None
 
 
-def check_within(agent: SessionAgent, environment: Environment) -> None:
-    """That a limited environment lets the agent reach what its enabled web tools are allowed to.
+def check_within(tools: Sequence[Tool], environment: Environment) -> None:
+    """That a limited environment lets an agent with these tools reach what its enabled web tools
+    are allowed to.
 
     Raises InvalidRequest naming the first entry that it does not.
     """
     hosts = allowed_hosts(environment)
     if hosts is None:
         return
-    for config in _enabled_web_tools(agent):
+    for config in _enabled_web_tools(tools):
         for n, entry in enumerate(config.allowed_domains or ()):
             if not is_allowed_host(entry.partition("/")[0], hosts):
                 raise InvalidRequest(
@@ -118,8 +119,8 @@ def check_within(agent: SessionAgent, environment: Environment) -> None:
                 )
 
 
-def _enabled_web_tools(agent: SessionAgent) -> Iterator[WebFetchToolConfig | WebSearchToolConfig]:
-    for toolset in agent.tools:
+def _enabled_web_tools(tools: Sequence[Tool]) -> Iterator[WebFetchToolConfig | WebSearchToolConfig]:
+    for toolset in tools:
         if not isinstance(toolset, AgentToolset20260401):
             continue
         for name in WEB_TOOLS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from freehold.domain.accounting import server_tool_use
 from freehold.domain.session import Head, SessionState
 from freehold.ids import parse_timestamp
 from freehold.ports import App
@@ -39,6 +40,7 @@ def render(app: App, doc: SessionDoc, state: SessionState, primary: Head) -> Ses
                 ephemeral_1h_input_tokens=state.cache_creation_1h,
             ),
             active_seconds=state.active_us / 1e6 + running,
+            server_tool_use=server_tool_use(state.web_searches),
         ),
         budget=None,
         created_at=doc.created_at,

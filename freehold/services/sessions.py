@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from freehold import keys
-from freehold.domain import append
+from freehold.documents import unpack
+from freehold.domain import append, web_rules
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
 from freehold.ids import is_id, new_id, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import App, Condition, Write
+from freehold.ports import App, Condition, Value, Write
 from freehold.services import changes
 from freehold.services.agents import load_agent, session_agent
 from freehold.services.changes import Change
@@ -21,6 +22,7 @@ from freehold.services.paging import Cursor, walk
 from freehold.services.session_view import render
 from freehold.session_doc import SessionDoc, StoredDoc, parse_doc, read_doc, write_doc
 from freehold.wire.agents import Agent
+from freehold.wire.environments import Environment
 from freehold.wire.events import SessionUpdatedEvent
 from freehold.wire.sessions import (
     CreateSession,
@@ -56,14 +58,15 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
 
     def plan() -> Change[Draft]:
         agent = _usable_agent(app, caller, request)
-        _check_environment(app, caller, request.environment_id)
+        environment, revision = _usable_environment(app, caller, request.environment_id)
+        web_rules.check_within(agent.tools, environment)
         draft = _first_commit(app, caller, key, thread_id, agent.name)
         if events:
             append.append_events(draft, events)
         draft.extra += [
             write_doc(app.blobs, key, _doc(key, draft.at, agent, request), revision=0),
             Write(key.index(), put={"created_at": draft.at}, conditions=(Condition("", "absent"),)),
-            *_references(caller, agent, request.environment_id),
+            *_references(caller, agent, request.environment_id, revision),
         ]
         return Change(draft, app.log.creation(draft), landed)
 
@@ -109,22 +112,25 @@ def _usable_agent(app: App, caller: Caller, request: CreateSession) -> Agent:
     return agent
 
 
-def _check_environment(app: App, caller: Caller, environment_id: str) -> None:
-    """A readable refusal; the transaction's conditions decide."""
+def _usable_environment(app: App, caller: Caller, environment_id: str) -> tuple[Environment, Value]:
+    """The environment and its revision. A refusal is readable here; the transaction's conditions
+    decide.
+    """
     place = keys.environment(caller.workspace_id, environment_id)
     item = app.records.get([place])[0] if is_id("env", environment_id) else None
-    if item is None:
+    if item is None or "revision" not in item:
         raise NotFound(f"Environment {environment_id} not found.")
     if item.get("archived"):
         raise InvalidRequest(
             f"Environment {environment_id} is archived and cannot be used by new sessions.",
             details={"error_code": "environment_archived"},
         )
+    return unpack(app.blobs, item, Environment), item["revision"]
 
 
-def _references(caller: Caller, agent: Agent, environment_id: str) -> list[Write]:
-    """The agent is usable still, and the environment counts one more session: an environment in use
-    is not deleted.
+def _references(caller: Caller, agent: Agent, environment_id: str, revision: Value) -> list[Write]:
+    """The agent is usable still, and the environment, which is as it was read, counts one more
+    session: an environment in use is not deleted.
     """
     usable = (
         Condition("", "exists"),
@@ -135,7 +141,7 @@ def _references(caller: Caller, agent: Agent, environment_id: str) -> list[Write
         Write(
             keys.environment(caller.workspace_id, environment_id),
             add={"sessions": 1},
-            conditions=usable,
+            conditions=(*usable, Condition("revision", "==", revision, "environment as read")),
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from freehold.domain.accounting import server_tool_use
 from freehold.domain.draft import Snapshot
 from freehold.domain.session import Head
 from freehold.errors import InvalidRequest, NotFound
@@ -131,4 +132,5 @@ def _usage(head: Head) -> SessionThreadUsage:
             ephemeral_1h_input_tokens=spent.get("cache_creation_1h", 0),
         ),
         active_seconds=head.active_us / 1e6,
+        server_tool_use=server_tool_use(spent.get("web_searches", 0)),
     )
