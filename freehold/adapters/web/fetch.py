@@ -9,7 +9,7 @@ from freehold.adapters.web.content import blocks_of
 from freehold.adapters.web.exchange import Answer, get
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
-from freehold.adapters.web.web_url import WebUrl, parse
+from freehold.adapters.web.web_url import WebUrl, parse_public
 from freehold.toolset import ToolResult
 
 MAX_REDIRECTS = 5
@@ -47,7 +47,7 @@ class Fetch:
         """See `WebCall`."""
         try:
             with self._lifeline.running():
-                answer = self._follow(parse(self._url))
+                answer = self._follow(parse_public(self._url))
                 return ToolResult(tuple(blocks_of(answer, self._max_tokens, self._lifeline)))
         except Failed as failed:
             return failed.result()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from freehold.adapters.web.failure import Failed
@@ -35,14 +34,12 @@ def page_text(page: str, url: str, lifeline: Lifeline) -> tuple[str, str]:
 
     The process inherits nothing of ours but where packages are: no secret, no proxy, no file.
     """
-    process = _start(url)
-    try:
-        with lifeline.ended_by(process.kill):
-            printed, _ = process.communicate(page.encode("utf-8", "replace"))
-    finally:
-        with suppress(OSError):
+    with _start(url) as process:
+        try:
+            with lifeline.ended_by(process.kill):
+                printed, _ = process.communicate(page.encode("utf-8", "replace"))
+        finally:
             process.kill()
-        process.wait()
     lifeline.check()
     if process.returncode != 0:
         raise Failed("url_not_accessible", "its page is too large or too deep to be read")

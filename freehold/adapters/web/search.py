@@ -17,7 +17,8 @@ from freehold.adapters.web.connections import Connections
 from freehold.adapters.web.exchange import get
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
-from freehold.adapters.web.web_url import parse
+from freehold.adapters.web.public_address import is_public
+from freehold.adapters.web.web_url import is_address, parse, parse_public
 from freehold.toolset import Json, JsonObject, ToolResult
 
 MAX_RESULTS = 10
@@ -57,7 +58,7 @@ class SearchEndpoint:
         """Raises Failed, WebCallStopped."""
         given = {**location, "q": query, "format": "json"}
         joint = "&" if urlsplit(self._url).query else "?"
-        url = parse(f"{self._url}{joint}{urlencode(given)}", ports=None)
+        url = parse(f"{self._url}{joint}{urlencode(given)}")
         headers = {
             "User-Agent": "Freehold (web_search)",
             "Accept": "application/json",
@@ -116,10 +117,12 @@ class Search:
     def _permitted(self, url: str) -> str | None:
         """The URL as it may be fetched; None for one that may not."""
         try:
-            shown = str(parse(url))
+            found = parse_public(url)
         except Failed:
             return None
-        return shown if self._permits(shown) else None
+        if is_address(found.host) and not is_public(found.host):
+            return None
+        return str(found) if self._permits(str(found)) else None
 
 
 def _hint(domains: Sequence[str]) -> str:

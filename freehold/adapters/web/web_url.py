@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import idna
 
@@ -43,18 +43,25 @@ class WebUrl:
     def join(self, location: str) -> WebUrl:
         """Where a redirect leads. Raises Failed."""
         try:
-            return parse(urljoin(str(self), location))
+            return parse_public(urljoin(str(self), location))
         except ValueError:
             raise Failed("url_not_accessible", "it redirects to what is no URL") from None
 
 
-def parse(text: str, *, ports: frozenset[int] | None = frozenset({80, 443})) -> WebUrl:
-    """A URL of http or https without credentials. Raises Failed.
-
-    `ports` None lets every port and every name through: for an endpoint of the operator's own.
-    """
-    if ports is not None and len(text) > MAX_URL:
+def parse_public(text: str) -> WebUrl:
+    """A URL of a name or address that could be public, on a port of the web. Raises Failed."""
+    if len(text) > MAX_URL:
         raise Failed("url_too_long", f"a URL has at most {MAX_URL} characters")
+    url = parse(text)
+    if url.port not in _PORTS.values():
+        raise Failed("url_not_allowed", "only ports 80 and 443 are reached")
+    if _is_local(url.host):
+        raise Failed("url_not_allowed", "the host is no public name")
+    return url
+
+
+def parse(text: str) -> WebUrl:
+    """A URL of http or https without credentials, wherever it leads. Raises Failed."""
     if any(c.isspace() or c == "\\" or not c.isprintable() for c in text):
         raise _invalid("it holds a space, a backslash or a control character")
     try:
@@ -66,28 +73,22 @@ def parse(text: str, *, ports: frozenset[int] | None = frozenset({80, 443})) -> 
         raise _invalid("only http:// and https:// are fetched")
     if "@" in parts.netloc:
         raise _invalid("it holds a user name or password")
-    if port is None:
-        port = _PORTS[parts.scheme]
-    if ports is not None and port not in ports:
-        raise Failed("url_not_allowed", "only ports 80 and 443 are reached")
-    host = _host(parts.hostname or "")
-    if ports is not None and _is_local(host):
-        raise Failed("url_not_allowed", "the host is no public name")
+    host = _host(parts)
     target = quote(parts.path or "/", safe=_SAFE)
     if parts.query:
         target += "?" + quote(parts.query, safe=_SAFE)
-    return WebUrl(parts.scheme, host, port, target)
+    return WebUrl(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, target)
 
 
-def _host(given: str) -> str:
+def _host(parts: SplitResult) -> str:
     """In the one form that names are compared and resolved in.
 
     What ends in a number is an address, and only the plain notations are taken: resolvers read
     `0177.1`, `0x7f.1` and `2130706433` as addresses too.
     """
-    host = given.removesuffix(".").lower()
+    host = (parts.hostname or "").removesuffix(".")
     try:
-        if ":" in host:
+        if "[" in parts.netloc:
             return str(IPv6Address(host))
         if not host.isascii():
             host = idna.encode(host, uts46=True).decode()
