@@ -55,7 +55,11 @@ def asking_agent(model: str = "claude-opus-5") -> SessionAgent:
 
 
 def seed_session(
-    app: App, *, cap: int | None = None, agent: SessionAgent | None = None
+    app: App,
+    *,
+    cap: int | None = None,
+    agent: SessionAgent | None = None,
+    environment_id: str | None = None,
 ) -> tuple[SessionKey, Caller]:
     """An idle session with its primary thread."""
     key = SessionKey(WORKSPACE, new_id("sesn"))
@@ -74,7 +78,7 @@ def seed_session(
     doc = SessionDoc(
         id=key.session_id,
         agent=agent,
-        environment_id=new_id("env"),
+        environment_id=environment_id or new_id("env"),
         title=None,
         metadata={},
         created_at=at,
