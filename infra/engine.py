@@ -25,13 +25,13 @@ from infra.permissions import Permissions, state_machine_arn
 DEFINITION = ROOT / "statemachines" / "session.asl.json"
 LIMITS = {
     "run_turn": Limits(seconds=900, megabytes=512),
-    "run_tools": Limits(seconds=900, megabytes=256),
+    "run_tools": Limits(seconds=900, megabytes=1024),
     "reaper": Limits(seconds=115, megabytes=256),
     "wake": Limits(seconds=60, megabytes=256),
 }
-"""`run_turn` waits for the model nearly all the time it is paid for. A task's `TimeoutSeconds`
-exceeds its function's, or the state machine would give up an invocation that still writes
-(tests/infra/test_engine.py).
+"""`run_tools` reads web pages, two at a time (`adapters/web/readable.py`). `run_turn` waits for the
+model nearly all the time it is paid for. A task's `TimeoutSeconds` exceeds its function's, or the
+state machine would give up an invocation that still writes (tests/infra/test_engine.py).
 """
 
 BUSY_HEADS = {

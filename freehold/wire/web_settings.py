@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 MAX_DOMAINS = 64
 MAX_DOMAIN = 255
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\Z", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z", re.IGNORECASE)
 _EXAMPLE = 'provide a plain hostname like "example.com"'
 _LOCAL = ("localhost", "local", "internal", "localdomain", "invalid")
 _REGISTRY_LABELS = ("ac", "co", "com", "edu", "gov", "mil", "net", "org")

@@ -699,3 +699,47 @@ def test_a_search_ends_at_once_when_it_is_closed(net, engine):
 def test_a_server_without_an_endpoint_has_no_search(net):
     assert net.web().tools == ("web_fetch",)
     assert net.web(search_url="http://127.0.0.1:9").tools == ("web_fetch", "web_search")
+
+
+def test_few_pages_are_read_at_a_time_and_the_others_wait_and_end(net, monkeypatch):
+    from freehold.adapters.web import page_text
+
+    reading, go_on, most = [], threading.Event(), []
+    lock = threading.Lock()
+
+    def read(page, url, lifeline):
+        with lock:
+            reading.append(url)
+            most.append(len(reading))
+        go_on.wait(20)
+        with lock:
+            reading.remove(url)
+        return "", "text"
+
+    monkeypatch.setattr(page_text, "_read", read)
+    net.pages["example.com/"] = html("<p>hello")
+    web = net.web(seconds=60)
+    calls = [web.fetch("http://example.com/", permits=_any, max_tokens=None) for _ in range(4)]
+    ended = []
+
+    def run(call):
+        try:
+            ended.append(call.result())
+        except WebCallStopped:
+            ended.append(None)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(net.requests) == 4 and len(reading) == 2)
+    calls[0].close()
+    calls[1].close()
+    calls[2].close()
+    calls[3].close()
+    wait_for(lambda: len(ended) == 2)
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert max(most) == 2
+    again = web.fetch("http://example.com/", permits=_any, max_tokens=None).result()
+    assert said(again).endswith("text")

@@ -45,6 +45,13 @@ def test_a_base_url_loses_its_trailing_slash():
         ({}, {"host": ""}, "--host: String should have at least 1 character"),
         ({"ANTHROPIC_BASE_URL": "models.example"}, {}, "ANTHROPIC_BASE_URL: must be an http://"),
         ({"FREEHOLD_API_KEY": "två ord"}, {}, "FREEHOLD_API_KEY: must be printable ASCII"),
+        ({"FREEHOLD_SEARCH_URL": "search.example"}, {}, "FREEHOLD_SEARCH_URL: must be an http://"),
+        (
+            {"FREEHOLD_SEARCH_URL": "https://me:hidden@search.example/"},
+            {},
+            "FREEHOLD_SEARCH_URL: must hold no user name or password",
+        ),
+        ({"FREEHOLD_SEARCH_KEY": "two words"}, {}, "FREEHOLD_SEARCH_KEY: must be printable ASCII"),
         ({"ANTHROPIC_API_KEY": "one\ntwo"}, {}, "ANTHROPIC_API_KEY: must be printable ASCII"),
     ],
 )
@@ -66,6 +73,10 @@ def test_a_mistake_never_repeats_a_secret():
 
 def test_settings_printed_show_no_secret():
     found = Settings.from_environment(
-        {"ANTHROPIC_API_KEY": "sk-hidden", "FREEHOLD_API_KEY": "hidden"}
+        {
+            "ANTHROPIC_API_KEY": "sk-hidden",
+            "FREEHOLD_API_KEY": "hidden",
+            "FREEHOLD_SEARCH_KEY": "hidden",
+        }
     )
     assert "hidden" not in f"{found!r} {found}"

@@ -109,6 +109,8 @@ def test_settings_of_the_web_tools_are_shown_in_their_full_form():
         ("a..example.com", "other forms"),
         (".example.com", "other forms"),
         ("example.com.", "other forms"),
+        ("a" * 64 + ".example.com", "other forms"),
+        ("example.com\n", "other forms"),
         ("localhost", "local names"),
         ("x.localhost", "local names"),
         ("x.local", "local names"),

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from freehold.adapters.web.connections import Connections
 from freehold.adapters.web.fetch import Fetch
+from freehold.adapters.web.page_text import PageReader
 from freehold.adapters.web.search import Search, SearchEndpoint
 from freehold.errors import ToolError
 from freehold.ports import WebCall
@@ -31,6 +32,7 @@ class PublicWeb:
     ) -> None:
         self._connections = connections or Connections()
         self._seconds = seconds
+        self._reader = PageReader()
         self._endpoint: SearchEndpoint | None = None
         if search_url is not None:
             own = Connections(lambda _: True)
@@ -48,6 +50,7 @@ class PublicWeb:
             permits=permits,
             max_tokens=max_tokens,
             connections=self._connections,
+            reader=self._reader,
             seconds=self._seconds,
         )
 

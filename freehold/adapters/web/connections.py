@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from typing import TypeAlias
 
-import httpx2
-
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
 from freehold.adapters.web.public_address import is_public
@@ -38,6 +36,13 @@ def dial(address: str, port: int, seconds: float) -> socket.socket:
     return socket.create_connection((address, port), timeout=seconds)
 
 
+def system_trust() -> ssl.SSLContext:
+    """Trusts whom the operating system trusts."""
+    import httpx2  # noqa: PLC0415 - many a function that has a `Web` never uses it
+
+    return httpx2.create_ssl_context()
+
+
 class _Opened(HTTPConnection):
     """Speaks over a socket that is open already, and never opens another."""
 
@@ -60,7 +65,7 @@ class Connections:
         *,
         resolve: Resolve = resolve,
         dial: Dial = dial,
-        tls: Callable[[], ssl.SSLContext] = httpx2.create_ssl_context,
+        tls: Callable[[], ssl.SSLContext] = system_trust,
     ) -> None:
         self._is_allowed = is_allowed
         self._resolve = resolve

@@ -13,7 +13,7 @@ from freehold.adapters.web.exchange import Answer
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.images import MAX_PIXELS_A_SIDE, look_at
 from freehold.adapters.web.lifeline import Lifeline
-from freehold.adapters.web.page_text import page_text
+from freehold.adapters.web.page_text import PageReader
 from freehold.toolset import MAX_IMAGE_BASE64_BYTES, JsonObject
 
 CHARACTERS_A_TOKEN = 4
@@ -37,7 +37,9 @@ _UNSAID = {"", "application/octet-stream", "binary/octet-stream", "application/u
 _PDF = "application/pdf"
 
 
-def blocks_of(answer: Answer, max_tokens: int | None, lifeline: Lifeline) -> list[JsonObject]:
+def blocks_of(
+    answer: Answer, max_tokens: int | None, reader: PageReader, lifeline: Lifeline
+) -> list[JsonObject]:
     """What the model is shown. Raises Failed, WebCallStopped."""
     data, kind = answer.body, answer.media_type
     if data.lstrip()[:5] == b"%PDF-" and kind in {_PDF, *_UNSAID}:
@@ -47,7 +49,7 @@ def blocks_of(answer: Answer, max_tokens: int | None, lifeline: Lifeline) -> lis
     if kind in _UNSAID and look_at(data) is not None:
         return [_image(data)]
     if kind in _HTML or (not kind and data.lstrip()[:1] == b"<"):
-        title, text = page_text(decode(data, answer.charset), str(answer.url), lifeline)
+        title, text = reader.read(decode(data, answer.charset), str(answer.url), lifeline)
         return [_text(answer, title, text, max_tokens)]
     is_text = kind.startswith("text/") or kind in _TEXTS or kind.endswith(("+json", "+xml"))
     if is_text or not kind:

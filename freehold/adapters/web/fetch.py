@@ -9,6 +9,7 @@ from freehold.adapters.web.content import blocks_of
 from freehold.adapters.web.exchange import Answer, get
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
+from freehold.adapters.web.page_text import PageReader
 from freehold.adapters.web.web_url import WebUrl, parse_public
 from freehold.toolset import ToolResult
 
@@ -31,12 +32,14 @@ class Fetch:
         permits: Callable[[str], bool],
         max_tokens: int | None,
         connections: Connections,
+        reader: PageReader,
         seconds: float,
     ) -> None:
         self._url = url
         self._permits = permits
         self._max_tokens = max_tokens
         self._connections = connections
+        self._reader = reader
         self._lifeline = Lifeline(seconds)
 
     def close(self) -> None:
@@ -48,9 +51,10 @@ class Fetch:
         try:
             with self._lifeline.running():
                 answer = self._follow(parse_public(self._url))
-                return ToolResult(tuple(blocks_of(answer, self._max_tokens, self._lifeline)))
+                blocks = blocks_of(answer, self._max_tokens, self._reader, self._lifeline)
         except Failed as failed:
             return failed.result()
+        return ToolResult(tuple(blocks))
 
     def _follow(self, url: WebUrl) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):

@@ -7,11 +7,44 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
 
 _PROGRAM = Path(__file__).with_name("readable.py")
+
+
+class PageReader:
+    """Reads few pages at a time, so that their sum is bounded too. Thread-safe."""
+
+    def __init__(self, at_a_time: int = 2) -> None:
+        self._slots = BoundedSemaphore(at_a_time)
+
+    def read(self, page: str, url: str, lifeline: Lifeline) -> tuple[str, str]:
+        """Title and text. Raises Failed, WebCallStopped.
+
+        The process inherits nothing of ours but where packages are: no secret, no proxy, no file.
+        """
+        lifeline.wait_for(self._slots.acquire, lambda _: self._slots.release())
+        try:
+            return _read(page, url, lifeline)
+        finally:
+            self._slots.release()
+
+
+def _read(page: str, url: str, lifeline: Lifeline) -> tuple[str, str]:
+    with _start(url) as process:
+        try:
+            with lifeline.ended_by(process.kill):
+                printed, _ = process.communicate(page.encode("utf-8", "replace"))
+        finally:
+            process.kill()
+    lifeline.check()
+    if process.returncode != 0:
+        raise Failed("content_too_large", "its page is too large or too deep to be read")
+    found = json.loads(printed)
+    return found["title"], found["text"]
 
 
 def _start(url: str) -> subprocess.Popen[bytes]:
@@ -27,21 +60,3 @@ def _start(url: str) -> subprocess.Popen[bytes]:
         )
     except OSError:
         raise Failed("unavailable", "this server cannot read pages now") from None
-
-
-def page_text(page: str, url: str, lifeline: Lifeline) -> tuple[str, str]:
-    """Title and text. Raises Failed, WebCallStopped.
-
-    The process inherits nothing of ours but where packages are: no secret, no proxy, no file.
-    """
-    with _start(url) as process:
-        try:
-            with lifeline.ended_by(process.kill):
-                printed, _ = process.communicate(page.encode("utf-8", "replace"))
-        finally:
-            process.kill()
-    lifeline.check()
-    if process.returncode != 0:
-        raise Failed("url_not_accessible", "its page is too large or too deep to be read")
-    found = json.loads(printed)
-    return found["title"], found["text"]

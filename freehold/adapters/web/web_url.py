@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-import idna
-
 from freehold.adapters.web.failure import Failed
 
 MAX_URL = 2000
@@ -91,14 +89,21 @@ def _host(parts: SplitResult) -> str:
         if "[" in parts.netloc:
             return str(IPv6Address(host))
         if not host.isascii():
-            host = idna.encode(host, uts46=True).decode()
+            host = _ascii(host)
         if _NUMBER.match(host.rpartition(".")[2]):
             return str(IPv4Address(host))
-    except (AddressValueError, idna.IDNAError, UnicodeError):
+    except (AddressValueError, UnicodeError):  # what idna raises is one
         raise _invalid("its host is no name and no plain address") from None
     if len(host) > _MAX_HOST or not all(_LABEL.match(label) for label in host.split(".")):
         raise _invalid("its host is no name")
     return host
+
+
+def _ascii(host: str) -> str:
+    """Raises UnicodeError."""
+    import idna  # noqa: PLC0415 - its tables are large, and most names are ASCII
+
+    return idna.encode(host, uts46=True).decode()
 
 
 def is_address(host: str) -> bool:
