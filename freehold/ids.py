@@ -13,19 +13,47 @@ from datetime import UTC, datetime, timedelta
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 26
+_TIME_LENGTH = 12
 _ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}\Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
-def new_id(prefix: str) -> str:
+def new_id(prefix: str, moment: datetime | None = None) -> str:
     """`{prefix}_` and 26 characters: 60 bits of microseconds, then 70 random bits, so ids sort by
-    creation time.
+    creation time. `moment`: that time, where something else is dated by it too; else now.
     """
-    value = (time.time_ns() // 1000) << 70 | int.from_bytes(os.urandom(9), "big") >> 2
+    at = time.time_ns() // 1000 if moment is None else _microseconds(moment)
+    value = at << 70 | int.from_bytes(os.urandom(9), "big") >> 2
+    return f"{prefix}_{_digits(value, _LENGTH)}"
+
+
+def id_floor(prefix: str, moment: datetime, *, after: bool = False) -> str:
+    """A text below every id made at `moment` or later, above every earlier one; `after` leaves out
+    those made at `moment` itself.
+    """
+    at = max(0, _microseconds(moment) + after)
+    return f"{prefix}_{_digits(at, _TIME_LENGTH)}"
+
+
+def created_at(made: str) -> datetime:
+    """When an id of `new_id` was made, to the microsecond."""
+    at = 0
+    for digit in made.partition("_")[2][:_TIME_LENGTH]:
+        at = at * 32 + _ALPHABET.index(digit)
+    return _EPOCH + at * _MICROSECOND
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _digits(value: int, length: int) -> str:
     digits = []
-    for _ in range(_LENGTH):
+    for _ in range(length):
         value, digit = divmod(value, 32)
         digits.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(digits))}"
+    return "".join(reversed(digits))
 
 
 def is_id(prefix: str, value: str) -> bool:

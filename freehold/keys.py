@@ -1,13 +1,16 @@
 """The one place that builds storage keys. Every key begins with its workspace, so no read can leave
 it.
 
-The partitions of one workspace `W`:
+The partitions of one workspace `W`, with their sort keys:
 
-W/agents · W/environments · W/sessions   one index row per object, sort key = id (ids sort by
-creation) W/agent/{id}        head, version/{n} W/environment/{id}  head W/name/{kind}/{name}
-a claim row for a unique name W/session/{id}      doc (what rarely changes), state (counters of the
-log), thread/{id}/head, thread/{id}/claim W/feed/{thread}     one item per commit; sort key = first
-sequence and version, both zero-padded
+- `W/agents`, `W/environments`, `W/sessions`: an index row per object, by its id. Ids sort by their
+  time of creation.
+- `W/sessions/agent/{id}`: an index row per session of that agent, by its id.
+- `W/agent/{id}`: `head` and `version/{n}`. `W/environment/{id}`: `head`.
+- `W/name/{kind}/{name}`: the claim on a unique name.
+- `W/session/{id}`: `doc` (what rarely changes), `state` (counters of the log), `thread/{id}/head`,
+  `thread/{id}/claim`.
+- `W/feed/{thread}`: an item per commit, by first sequence and version, both zero-padded.
 
 What belongs to no workspace: `api_key`, as a key is looked up before its workspace is known,
 `workspace` itself, and `installation_key`.
@@ -57,6 +60,10 @@ class SessionKey:
     def index(self) -> Key:
         return Key(f"{self.workspace_id}/sessions", self.session_id)
 
+    def index_by(self, kind: str, owner_id: str) -> Key:
+        """The session's row among the sessions of one agent."""
+        return Key(sessions_by(self.workspace_id, kind, owner_id), self.session_id)
+
 
 def parse_session(partition: str) -> SessionKey:
     """The inverse of `SessionKey.partition`."""
@@ -84,6 +91,13 @@ def entry(first_seq: int, version: int) -> str:
 def collection(workspace_id: str, kind: str) -> str:
     """The partition of index rows of all `kind` (plural) in a workspace."""
     return f"{workspace_id}/{kind}"
+
+
+def sessions_by(workspace_id: str, kind: str, owner_id: str) -> str:
+    """The partition of index rows of the sessions that one `agent`, `deployment` or `memory_store`
+    has.
+    """
+    return f"{workspace_id}/sessions/{kind}/{owner_id}"
 
 
 def agent(workspace_id: str, agent_id: str) -> Key:

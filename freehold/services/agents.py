@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from freehold import keys
@@ -10,7 +11,7 @@ from freehold.errors import Conflict, InvalidRequest, NotFound
 from freehold.ids import is_id, new_id, timestamp
 from freehold.ports import Condition, Item, Write
 from freehold.services.changes import Change, perform
-from freehold.services.paging import Cursor, walk
+from freehold.services.paging import Collection, Cursor, walk
 from freehold.wire.agent_definition import ServiceAccountExecutionIdentity
 from freehold.wire.agents import Agent, AgentList, AgentPage, CreateAgent, UpdateAgent, VersionList
 from freehold.wire.metadata import patch_metadata
@@ -28,9 +29,10 @@ _STALE = "Concurrent modification detected. Please fetch the latest version and 
 
 def create_agent(app: App, caller: Caller, request: CreateAgent) -> Agent:
     """Version 1, with its index row in the same transaction. Raises InvalidRequest."""
-    at = timestamp(app.clock())
+    now = app.clock()
+    at = timestamp(now)
     agent = Agent(
-        id=new_id("agent"),
+        id=new_id("agent", now),
         version=1,
         name=request.name,
         description=request.description or None,
@@ -95,10 +97,11 @@ def list_agents(app: App, caller: Caller, query: AgentList) -> AgentPage:
         found = [item and unpack(app.blobs, item, Agent) for item in heads]
         return [agent if agent and _admits(query, agent) else None for agent in found]
 
+    rows = Collection(keys.collection(caller.workspace_id, "agents"), "agent")
     found = walk(
         app.records,
-        keys.collection(caller.workspace_id, "agents"),
-        Cursor.parse(query.page, order="desc"),
+        rows,
+        rows.cursor(query.page),
         limit=query.limit,
         load=load,
         created=query,
@@ -114,7 +117,8 @@ def _admits(query: AgentList, agent: Agent) -> bool:
 def list_agent_versions(app: App, caller: Caller, agent_id: str, query: VersionList) -> AgentPage:
     """Every version in full, newest first. Raises InvalidRequest, NotFound."""
     latest = unpack(app.blobs, _head(app, caller, agent_id), Agent)
-    cursor = Cursor.parse(query.page, order="desc")
+    is_position = re.compile(r"version/[0-9]{12}").fullmatch
+    cursor = Cursor.parse(query.page, order="desc", is_position=lambda p: bool(is_position(p)))
     page = app.records.query(
         keys.agent(caller.workspace_id, agent_id).pk,
         prefix="version/",

@@ -15,7 +15,7 @@ from freehold.errors import Conflict, InvalidRequest, NotFound
 from freehold.ids import is_id, new_id, timestamp
 from freehold.ports import Condition, Item, Write
 from freehold.services.changes import Change, perform
-from freehold.services.paging import Cursor, walk
+from freehold.services.paging import Collection, walk
 from freehold.wire.environments import (
     CloudConfig,
     CloudConfigParams,
@@ -48,10 +48,11 @@ class _Stored:
 
 def create_environment(app: App, caller: Caller, request: CreateEnvironment) -> Environment:
     """Claims the name in the same transaction. Raises Conflict when it is taken, InvalidRequest."""
-    at = timestamp(app.clock())
+    now = app.clock()
+    at = timestamp(now)
     config = request.config or CloudConfigParams(type="cloud")
     environment = Environment(
-        id=new_id("env"),
+        id=new_id("env", now),
         name=request.name,
         description=request.description,
         config=config.resolved(),
@@ -106,10 +107,11 @@ def list_environments(app: App, caller: Caller, query: EnvironmentList) -> Envir
             for stored in found
         ]
 
+    rows = Collection(keys.collection(caller.workspace_id, "environments"), "env")
     found = walk(
         app.records,
-        keys.collection(caller.workspace_id, "environments"),
-        Cursor.parse(query.page, order="desc"),
+        rows,
+        rows.cursor(query.page),
         limit=query.limit,
         load=load,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from freehold.domain import append
 from freehold.domain.draft import Draft, Snapshot
@@ -26,7 +26,10 @@ from freehold.wire.lists import EventList, EventPage, SentEvents
 from freehold.wire.system_turns import takes_system_turns
 
 _NO_SYSTEM = "model_does_not_support_mid_conversation_system"
-_SEQ = re.compile(r"[0-9]{1,12}")
+MAX_SCANNED = 10_000
+"""Events that one page looks at, whatever its filters leave out. Where it ends for that, it may be
+short or empty and still have a `next_page`."""
+_PLACE = re.compile(r"[0-9]{1,12}\.[0-9]{1,12}\.[0-9]{1,12}~?")
 
 
 def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) -> SentEvents:
@@ -121,42 +124,64 @@ def list_events(app: App, caller: Caller, session_id: str, query: EventList) -> 
 def page_of(
     app: App, key: SessionKey, snapshot: Snapshot, thread_id: str, query: EventList
 ) -> EventPage:
-    """Events in feed order, as of the snapshot; a page ends at its limit or at 4 MB.
+    """Events in feed order, as of the snapshot; a page ends at its limit, at 4 MB, or after
+    `MAX_SCANNED` events.
 
     A queued event shows unstamped only while it is queued; afterwards at its stamped place. Newest
     first that place is behind the reader, so there what was queued is what was when the walk began.
     """
     reverse = query.order == "desc"
     head = snapshot.heads[thread_id]
-    cursor = Cursor.parse(query.page, order=query.order)
-    place = _Place.parse(cursor.position) if cursor.position else _Place.before_all(head, query)
+    place = _place(app, key, thread_id, head, query)
     queue = place if reverse else _Place.before_all(head, query)
     beyond = min(place.seq, head.next_seq) if reverse else place.seq
     page: list[StoredEvent] = []
-    size, more = 0, False
+    size, seen, last = 0, 0, 0
     for event in app.log.scan(key, thread_id, beyond=beyond, reverse=reverse):
-        if event.seq >= head.next_seq:
+        if event.seq >= head.next_seq or query.is_passed(event.body):
             break
-        if not queue.shows(event) or not query.admits(event.body):
-            continue
-        if len(page) >= query.limit or size > MAX_PAGE_BYTES:
-            more = True
-            break
-        page.append(event)
-        size += len(json.dumps(event.body))
-    next_page = Cursor(queue.text(page[-1].seq), query.order).text() if more else None
-    return EventPage(data=[event.body for event in page], next_page=next_page)
+        is_wanted = queue.shows(event) and query.admits(event.body)
+        cut = is_wanted and (len(page) >= query.limit or size > MAX_PAGE_BYTES)
+        if cut or seen >= MAX_SCANNED:
+            end = queue.text(page[-1].seq) if cut else queue.text(last, is_scanned=True)
+            next_page = Cursor(end, query.order).text()
+            return EventPage(data=[event.body for event in page], next_page=next_page)
+        seen, last = seen + 1, event.seq
+        if is_wanted:
+            page.append(event)
+            size += len(json.dumps(event.body))
+    return EventPage(data=[event.body for event in page])
+
+
+def _place(app: App, key: SessionKey, thread_id: str, head: Head, query: EventList) -> _Place:
+    """Where the page begins. Raises InvalidRequest for a cursor that is none, and where the time
+    bounds leave out the event it stands at.
+    """
+    cursor = Cursor.parse(query.page, order=query.order, is_position=_Place.is_one)
+    if not cursor.position:
+        return _Place.before_all(head, query)
+    place = _Place.parse(cursor.position)
+    if query.is_bounded and not place.is_scanned:
+        for event in app.log.events_after(key, thread_id, place.seq - 1, limit=1):
+            at = event.body.get("processed_at")
+            if at is not None and not query.spans(str(at)):
+                raise InvalidRequest(
+                    "The `created_at` filter excludes the position of the `page` cursor."
+                )
+    return place
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a page begins, and the first message and the first interrupt that wait (0 = none): the
-    log takes all messages at once and all interrupts at once, so later ones wait too.
+    log takes all messages at once and all interrupts at once, so later ones wait too. `is_scanned`:
+    the event there was looked at and left out.
     """
 
     seq: int
     messages: int
     interrupts: int
+    is_scanned: bool = False
 
     @classmethod
     def before_all(cls, head: Head, query: EventList) -> _Place:
@@ -165,17 +190,19 @@ class _Place:
         seq = head.next_seq if query.order == "desc" else 0
         return cls(seq, min(messages, default=0), min(interrupts, default=0))
 
+    @staticmethod
+    def is_one(text: str) -> bool:
+        return _PLACE.fullmatch(text) is not None
+
     @classmethod
     def parse(cls, text: str) -> _Place:
-        """Raises InvalidRequest."""
-        parts = text.split(".")
-        if len(parts) != len(fields(cls)) or not all(map(_SEQ.fullmatch, parts)):
-            raise InvalidRequest("Invalid `page` cursor.")
-        return cls(*map(int, parts))
+        """Of a text that `is_one`."""
+        seq, messages, interrupts = map(int, text.removesuffix("~").split("."))
+        return cls(seq, messages, interrupts, text.endswith("~"))
 
-    def text(self, seq: int) -> str:
+    def text(self, seq: int, *, is_scanned: bool = False) -> str:
         """The place behind `seq` on the same walk."""
-        return f"{seq}.{self.messages}.{self.interrupts}"
+        return f"{seq}.{self.messages}.{self.interrupts}" + ("~" if is_scanned else "")
 
     def shows(self, event: StoredEvent) -> bool:
         """Everything stamped; an unstamped sighting only while its event waits."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from freehold import keys
 from freehold.documents import unpack
 from freehold.domain import append, web_rules
@@ -13,14 +11,13 @@ from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
 from freehold.ids import is_id, new_id, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import App, Condition, Value, Write
+from freehold.ports import App, Condition, Item, Value, Write
 from freehold.services import changes
 from freehold.services.agents import load_agent, session_agent
 from freehold.services.changes import Change
 from freehold.services.keys import Caller
-from freehold.services.paging import Cursor, walk
 from freehold.services.session_view import render
-from freehold.session_doc import SessionDoc, StoredDoc, parse_doc, read_doc, write_doc
+from freehold.session_doc import SessionDoc, StoredDoc, read_doc, write_doc
 from freehold.wire.agents import Agent
 from freehold.wire.environments import Environment
 from freehold.wire.events import SessionUpdatedEvent
@@ -28,8 +25,6 @@ from freehold.wire.sessions import (
     CreateSession,
     DeletedSession,
     Session,
-    SessionList,
-    SessionPage,
     UpdateSession,
 )
 
@@ -53,7 +48,8 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
     NotFound, Unavailable. Every id is minted before the first attempt, so that an attempt whose
     answer was lost is found, and a second one cannot make a second session.
     """
-    key, thread_id = SessionKey(caller.workspace_id, new_id("sesn")), new_id("sthr")
+    now = app.clock()
+    key, thread_id = SessionKey(caller.workspace_id, new_id("sesn", now)), new_id("sthr")
     events = [event.accepted() for event in request.initial_events or ()]
 
     def plan() -> Change[Draft]:
@@ -65,7 +61,7 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
             append.append_events(draft, events)
         draft.extra += [
             write_doc(app.blobs, key, _doc(key, draft.at, agent, request), revision=0),
-            Write(key.index(), put={"created_at": draft.at}, conditions=(Condition("", "absent"),)),
+            *_index(key, agent),
             *_references(caller, agent, request.environment_id, revision),
         ]
         return Change(draft, app.log.creation(draft), landed)
@@ -76,6 +72,14 @@ def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
     for run in Done(None, changes.perform(app, plan)).runs():
         app.runs.start(run)
     return retrieve_session(app, caller, key.session_id)
+
+
+def _index(key: SessionKey, agent: Agent) -> list[Write]:
+    """The rows that lists read: among all sessions, and among those of the agent."""
+    new = (Condition("", "absent", reason="id is new"),)
+    row: Item = {"agent_version": agent.version}
+    places = (key.index(), key.index_by("agent", agent.id))
+    return [Write(place, put=row, conditions=new) for place in places]
 
 
 def _first_commit(
@@ -151,44 +155,6 @@ def retrieve_session(app: App, caller: Caller, session_id: str) -> Session:
     key, snapshot = locate_session(app, caller, session_id)
     stored = read_doc(app.records, app.blobs, key)
     return render(app, stored.doc, snapshot.session, snapshot.primary)
-
-
-def list_sessions(app: App, caller: Caller, query: SessionList) -> SessionPage:
-    """One page in the order asked; archived ones only when asked for. Raises InvalidRequest for a
-    bad cursor.
-    """
-    cursor = Cursor.parse(query.page, order=query.order)
-
-    def load(ids: Sequence[str]) -> list[Session | None]:
-        return [_listed(app, caller, session_id, query) for session_id in ids]
-
-    found = walk(
-        app.records,
-        keys.collection(caller.workspace_id, "sessions"),
-        cursor,
-        limit=query.limit,
-        load=load,
-        created=query,
-    )
-    return SessionPage(data=found.items, next_page=found.next_page, prev_page=found.prev_page)
-
-
-def _listed(app: App, caller: Caller, session_id: str, query: SessionList) -> Session | None:
-    """The session if the filters let it through; None also where it was deleted since the index was
-    read.
-    """
-    key = SessionKey(caller.workspace_id, session_id)
-    doc, state = app.records.get([key.doc(), key.state()])
-    if doc is None or state is None:
-        return None
-    session = SessionState.from_item(state)
-    if session.dead or (session.archived_at and not query.include_archived):
-        return None
-    head = app.records.get([key.head(session.primary_id)])[0]
-    if head is None:
-        return None
-    shown = render(app, parse_doc(app.blobs, doc).doc, session, Head.from_item(head))
-    return shown if query.admits(shown) else None
 
 
 def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
@@ -268,6 +234,7 @@ def delete_session(app: App, caller: Caller, session_id: str) -> DeletedSession:
         if draft.session.dead:
             raise NotFound(f"Session {session_id} not found.")
         append.delete_session(draft, key.index())
+        draft.extra.append(Write(key.index_by("agent", stored.doc.agent.id), delete=True))
         draft.extra += _unreference(app, caller, stored.doc.environment_id)
 
     perform(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from freehold.domain.accounting import server_tool_use
 from freehold.domain.draft import Snapshot
 from freehold.domain.session import Head
@@ -11,6 +13,7 @@ from freehold.keys import SessionKey
 from freehold.ports import App
 from freehold.services.events import page_of
 from freehold.services.keys import Caller
+from freehold.services.paging import Cursor
 from freehold.services.sessions import locate_session
 from freehold.session_doc import read_doc
 from freehold.wire.events import CacheCreationUsage
@@ -48,16 +51,16 @@ def _head(app: App, key: SessionKey, snapshot: Snapshot, thread_id: str) -> Head
 
 
 def list_threads(app: App, caller: Caller, session_id: str, query: ThreadList) -> ThreadPage:
-    """Every thread, oldest first, the primary among them."""
+    """Every thread, oldest first, the primary among them. Raises InvalidRequest, NotFound."""
+    cursor = Cursor.parse(query.page, order="asc", is_position=partial(is_id, "sthr"))
     key, _ = locate_session(app, caller, session_id)
     snapshot = app.log.read(key, every=True)
     agent = read_doc(app.records, app.blobs, key).doc.agent
     heads = sorted(snapshot.heads.values(), key=lambda head: head.thread_id)
     threads = [render(app, key, head, agent) for head in heads]
-    after = query.page or ""
-    admitted = [t for t in threads if t.id > after and query.admits(t)]
+    admitted = [t for t in threads if t.id > cursor.position and query.admits(t)]
     page = admitted[: query.limit]
-    next_page = page[-1].id if len(admitted) > len(page) else None
+    next_page = Cursor(page[-1].id, "asc").text() if len(admitted) > len(page) else None
     return ThreadPage(data=page, next_page=next_page)
 
 

@@ -45,9 +45,21 @@ class EventList(CreatedRange):
         if self.types is not None and event["type"] not in self.types:
             return False
         at = event.get("processed_at")
+        return self.spans(at) if at is not None else not self.is_bounded
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there are bounds of time."""
+        return bool(self.lower or self.upper)
+
+    def is_passed(self, event: Mapping[str, Any]) -> bool:
+        """Whether neither this event nor one behind it in the order asked is within the bounds of
+        time: within a feed `processed_at` only rises.
+        """
+        at = event.get("processed_at")
         if at is None:
-            return not any(getattr(self, name) for name in CreatedRange.model_fields)
-        return self.spans(at)
+            return False
+        return self.is_too_early(at) if self.order == "desc" else self.is_too_late(at)
 
 
 class ThreadEventList(Query):

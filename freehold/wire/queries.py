@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,13 @@ def _instant(value: object) -> object:
 QueryInt = Annotated[int, BeforeValidator(_integer)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]
 Instant = Annotated[str, BeforeValidator(_instant)]
+
+
+class Bound(NamedTuple):
+    """An end of a range of time; `itself` belongs to the range or does not."""
+
+    at: str
+    itself: bool
 
 
 class Query(WireModel):
@@ -76,11 +83,27 @@ class CreatedBounds(Query):
     created_at_gte: Instant | None = Field(default=None, alias="created_at[gte]")
     created_at_lte: Instant | None = Field(default=None, alias="created_at[lte]")
 
+    @property
+    def lower(self) -> Sequence[Bound]:
+        """What a time must not lie below."""
+        return _bounds((self.created_at_gte, True))
+
+    @property
+    def upper(self) -> Sequence[Bound]:
+        """What a time must not lie above."""
+        return _bounds((self.created_at_lte, True))
+
+    def is_too_early(self, at: str) -> bool:
+        """Whether a timestamp lies below the bounds."""
+        return any(at < bound.at or (at == bound.at and not bound.itself) for bound in self.lower)
+
+    def is_too_late(self, at: str) -> bool:
+        """Whether a timestamp lies above the bounds."""
+        return any(at > bound.at or (at == bound.at and not bound.itself) for bound in self.upper)
+
     def spans(self, at: str) -> bool:
         """Whether a timestamp is within the bounds."""
-        return (self.created_at_gte is None or at >= self.created_at_gte) and (
-            self.created_at_lte is None or at <= self.created_at_lte
-        )
+        return not self.is_too_early(at) and not self.is_too_late(at)
 
 
 class CreatedRange(CreatedBounds):
@@ -89,9 +112,14 @@ class CreatedRange(CreatedBounds):
     created_at_gt: Instant | None = Field(default=None, alias="created_at[gt]")
     created_at_lt: Instant | None = Field(default=None, alias="created_at[lt]")
 
-    def spans(self, at: str) -> bool:
-        return (
-            super().spans(at)
-            and (self.created_at_gt is None or at > self.created_at_gt)
-            and (self.created_at_lt is None or at < self.created_at_lt)
-        )
+    @property
+    def lower(self) -> Sequence[Bound]:
+        return (*super().lower, *_bounds((self.created_at_gt, False)))
+
+    @property
+    def upper(self) -> Sequence[Bound]:
+        return (*super().upper, *_bounds((self.created_at_lt, False)))
+
+
+def _bounds(*given: tuple[str | None, bool]) -> tuple[Bound, ...]:
+    return tuple(Bound(at, itself) for at, itself in given if at is not None)

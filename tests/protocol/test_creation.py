@@ -10,6 +10,7 @@ from freehold import keys
 from freehold.errors import InvalidRequest, StaleRead, Unavailable
 from freehold.event_log import EventLog
 from freehold.services import agents, environments, sessions
+from freehold.services.session_list import list_sessions
 from freehold.testing.faulty_records import Fault, FaultyRecords
 from freehold.testing.script import script
 from freehold.wire.agents import CreateAgent
@@ -49,7 +50,7 @@ class Creation:
 
     @property
     def listed(self):
-        return sessions.list_sessions(self.app, self.caller, SessionList()).data
+        return list_sessions(self.app, self.caller, SessionList()).data
 
     @property
     def in_use(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from freehold.ports import App
 from freehold.services import sessions
+from freehold.services.session_list import list_sessions
 from freehold.wire.parsing import parse_body
 from freehold.wire.sessions import (
     CreateSession,
@@ -22,7 +23,7 @@ def _create(app: App, request: Request) -> Session:
 
 
 def _list(app: App, request: Request) -> SessionPage:
-    return sessions.list_sessions(app, request.caller, SessionList.from_query(request.query))
+    return list_sessions(app, request.caller, SessionList.from_query(request.query))
 
 
 def _retrieve(app: App, request: Request) -> Session:
