@@ -52,17 +52,31 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409. SDKs repeat a 409 twice unless told otherwise, so a permanent one says
-    `should_retry=False`.
-    """
+    """409. SDKs repeat a 409 twice unless told otherwise, so each says whether that can help."""
 
     status = 409
     type = "conflict_error"
+
+    def __init__(
+        self, message: str, *, should_retry: bool, details: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, details=details, should_retry=should_retry)
 
 
 class RequestTooLarge(ApiError):
     status = 413
     type = "request_too_large"
+
+
+class RateLimited(ApiError):
+    """429: the workspace has made its requests of this minute. `headers` say what was allowed."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after: float, headers: Mapping[str, str]) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.headers = headers
 
 
 class Unavailable(ApiError):

@@ -10,10 +10,13 @@ The partitions of one workspace `W`, with their sort keys:
 - `W/name/{kind}/{name}`: the claim on a unique name.
 - `W/session/{id}`: `doc` (what rarely changes), `state` (counters of the log), `thread/{id}/head`,
   `thread/{id}/claim`.
+- `W/idempotency`: a record per `Idempotency-Key`, by its hash. The answers lie with what was made,
+  as `answer/{hash}`.
+- `W/limits`: the requests of this minute, by kind.
 - `W/feed/{thread}`: an item per commit, by first sequence and version, both zero-padded.
 
-What belongs to no workspace: `api_key`, as a key is looked up before its workspace is known,
-`workspace` itself, and `installation_key`.
+What belongs to no workspace: `api_key` and `ticket`, which are looked up before their workspace is
+known, `workspace` itself, and `installation_key`.
 """
 
 from __future__ import annotations
@@ -116,8 +119,28 @@ def name(workspace_id: str, kind: str, value: str) -> Key:
     return Key(f"{workspace_id}/name/{kind}/{value}", "claim")
 
 
+def idempotency(workspace_id: str, digest: str) -> Key:
+    return Key(f"{workspace_id}/idempotency", digest)
+
+
+def rate_limit(workspace_id: str, kind: str) -> Key:
+    return Key(f"{workspace_id}/limits", kind)
+
+
 def api_key(digest: str) -> Key:
     return Key(f"_keys/{digest}", "key")
+
+
+API_KEYS = "_key_index"
+"""The partition of a row per API key ever made, by its id."""
+
+
+def api_key_row(key_id: str) -> Key:
+    return Key(API_KEYS, key_id)
+
+
+def ticket(digest: str) -> Key:
+    return Key(f"_tickets/{digest}", "ticket")
 
 
 def workspace(name_: str) -> Key:

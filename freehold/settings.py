@@ -72,6 +72,12 @@ class Settings(BaseModel):
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     """SQLite's durability. NORMAL may lose commits at a power cut; only benchmarks use it."""
 
+    create_requests_per_minute: int | None = Field(default=None, ge=1)
+    """`FREEHOLD_CREATE_REQUESTS_PER_MINUTE`: creates, updates, archivals and deletions a workspace
+    may ask for; sends are not among them. Unset: any number."""
+    read_requests_per_minute: int | None = Field(default=None, ge=1)
+    """`FREEHOLD_READ_REQUESTS_PER_MINUTE`: retrievals, lists and streams."""
+
     max_body_bytes: int = 32 * 1024 * 1024
     lease_seconds: float = 45.0
     """A claim not renewed for this long may be taken over. More than twice `renew_seconds`."""
@@ -111,16 +117,19 @@ class Settings(BaseModel):
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": "anthropic" if key else "scripted",
+            **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
 
 
+_LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
     "search_url": "FREEHOLD_SEARCH_URL",
     "search_key": "FREEHOLD_SEARCH_KEY",
     "anthropic_api_key": "ANTHROPIC_API_KEY",
     "anthropic_base_url": "ANTHROPIC_BASE_URL",
+    **{name: f"FREEHOLD_{name.upper()}" for name in _LIMITS},
 }
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from freehold.errors import ApiError
+from freehold.errors import ApiError, RateLimited
 from freehold.services.keys import Caller
 
 ORGANIZATION = "org_freehold"
@@ -46,4 +46,6 @@ def answer_headers(
         headers["x-should-retry"] = "true" if error.should_retry else "false"
     if error is not None and error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
+    if isinstance(error, RateLimited):
+        headers.update(error.headers)
     return headers

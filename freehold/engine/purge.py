@@ -4,8 +4,10 @@ itself last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from freehold.errors import StaleRead
-from freehold.keys import SessionKey
+from freehold.keys import Key, SessionKey
 from freehold.ports import App, Condition, SandboxRef, Write
 
 _BATCH = 10
@@ -18,20 +20,28 @@ def purge_session(app: App, key: SessionKey) -> None:
     """
     app.sandboxes.remove(SandboxRef(key.workspace_id, key.session_id))
     app.blobs.delete(key.partition + "/")
-    items = [item for item, _ in app.records.query(key.partition, limit=1000).items]
-    for item in items:
-        if item.sk.endswith("/head"):
-            thread_id = item.sk.split("/")[1]
-            _erase_partition(app, key.feed(thread_id))
-            app.log.forget(key, thread_id)
-    rest = [item for item in items if item != key.state()]
-    for n in range(0, len(rest), _BATCH):
-        app.records.write([Write(item, delete=True) for item in rest[n : n + _BATCH]])
+    more, after = True, ""
+    while more:
+        page = app.records.query(key.partition, after=after)
+        more, items = page.more, [item for item, _ in page.items]
+        after = items[-1].sk if items else ""
+        _erase(app, key, [item for item in items if item != key.state()])
     dead = (Condition("dead", "==", value=True, reason="session is deleted"),)
     try:
         app.records.write([Write(key.state(), delete=True, conditions=dead)])
     except StaleRead:
         return  # somebody else finished first
+
+
+def _erase(app: App, key: SessionKey, items: Sequence[Key]) -> None:
+    """Feeds before the heads that name them."""
+    for item in items:
+        if item.sk.endswith("/head"):
+            thread_id = item.sk.split("/")[1]
+            _erase_partition(app, key.feed(thread_id))
+            app.log.forget(key, thread_id)
+    for n in range(0, len(items), _BATCH):
+        app.records.write([Write(item, delete=True) for item in items[n : n + _BATCH]])
 
 
 def _erase_partition(app: App, pk: str) -> None:

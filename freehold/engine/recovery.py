@@ -10,6 +10,7 @@ from freehold import keys
 from freehold.domain import append, calls
 from freehold.domain.draft import Draft, Snapshot
 from freehold.engine.commit import Transaction, perform
+from freehold.engine.expiry import drop_expired
 from freehold.engine.history import History
 from freehold.engine.invocation import limits_of
 from freehold.engine.purge import purge_session
@@ -49,8 +50,8 @@ def release(app: App, run: Run, *, failed: bool = False) -> bool:
 
 
 def sweep(app: App, *, claims_are_dead: bool = False) -> int:
-    """Visits every thread that should be running and every unfinished operation. Returns how many
-    it acted on.
+    """Visits every thread that should be running and every unfinished operation, and drops what has
+    expired. Returns how many it acted on.
 
     `claims_are_dead`: the caller knows that no other process works on this store, as at the start
     of a laptop's server.
@@ -64,7 +65,7 @@ def sweep(app: App, *, claims_are_dead: bool = False) -> int:
     for key in app.records.due("purge/"):
         purge_session(app, keys.parse_session(key.pk))
         acted += 1
-    return acted
+    return acted + drop_expired(app)
 
 
 def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -> bool:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from freehold.ports import App
+    from freehold.services.idempotency import Once
     from freehold.services.keys import Caller
 
 _NEW = (Condition("", "absent", reason="id is new"),)
 _STALE = "Concurrent modification detected. Please fetch the latest version and retry."
 
 
-def create_agent(app: App, caller: Caller, request: CreateAgent) -> Agent:
-    """Version 1, with its index row in the same transaction. Raises InvalidRequest."""
+def create_agent(app: App, caller: Caller, request: CreateAgent, once: Once | None = None) -> Agent:
+    """Version 1, with its index row in the same transaction. Raises InvalidRequest, Repeated."""
     now = app.clock()
     at = timestamp(now)
     agent = Agent(
@@ -52,10 +53,13 @@ def create_agent(app: App, caller: Caller, request: CreateAgent) -> Agent:
     row = keys.Key(keys.collection(caller.workspace_id, "agents"), agent.id)
 
     def plan() -> Change[Agent]:
+        if once:
+            once.open()
         writes = [
             Write(head, put=_head_item(app, caller, agent), conditions=_NEW),
             _version_write(app, caller, agent, new_id("cmt")),
             Write(row, put={"created_at": at}, conditions=_NEW),
+            *(once.writes(head.pk, agent) if once else ()),
         ]
         return Change(agent, writes, lambda: app.records.get([head])[0] is not None)
 

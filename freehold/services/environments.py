@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from freehold.ports import App
+    from freehold.services.idempotency import Once
     from freehold.services.keys import Caller
 
 _NEW = (Condition("", "absent", reason="id is new"),)
@@ -46,8 +47,12 @@ class _Stored:
     sessions: int
 
 
-def create_environment(app: App, caller: Caller, request: CreateEnvironment) -> Environment:
-    """Claims the name in the same transaction. Raises Conflict when it is taken, InvalidRequest."""
+def create_environment(
+    app: App, caller: Caller, request: CreateEnvironment, once: Once | None = None
+) -> Environment:
+    """Claims the name in the same transaction. Raises Conflict when it is taken, InvalidRequest,
+    Repeated.
+    """
     now = app.clock()
     at = timestamp(now)
     config = request.config or CloudConfigParams(type="cloud")
@@ -66,11 +71,14 @@ def create_environment(app: App, caller: Caller, request: CreateEnvironment) -> 
     row = keys.Key(keys.collection(caller.workspace_id, "environments"), environment.id)
 
     def plan() -> Change[Environment]:
+        if once:
+            once.open()
         item = {**pack(app.blobs, head, environment), "archived": False, "revision": 0}
         writes = [
             Write(head, put={**item, "sessions": 0}, conditions=_NEW),
             Write(row, put={"created_at": at}, conditions=_NEW),
             _claim_name(app, caller, environment),
+            *(once.writes(head.pk, environment) if once else ()),
         ]
         return Change(environment, writes, lambda: app.records.get([head])[0] is not None)
 

@@ -15,11 +15,13 @@ from freehold.engine.commit import Done, Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
 from freehold.keys import SessionKey
 from freehold.ports import App
+from freehold.services.idempotency import Once
 from freehold.services.keys import Caller
 from freehold.services.paging import MAX_PAGE_BYTES, Cursor
 from freehold.services.sessions import locate_session
 from freehold.session_doc import read_doc
 from freehold.toolset import JsonObject
+from freehold.wire.base import WireModel
 from freehold.wire.event_input import SendEvents
 from freehold.wire.events import Event, SystemMessageEvent
 from freehold.wire.lists import EventList, EventPage, SentEvents
@@ -32,36 +34,51 @@ short or empty and still have a `next_page`."""
 _PLACE = re.compile(r"[0-9]{1,12}\.[0-9]{1,12}\.[0-9]{1,12}~?")
 
 
-def send_events(app: App, caller: Caller, session_id: str, request: SendEvents) -> SentEvents:
+def send_events(
+    app: App,
+    caller: Caller,
+    session_id: str,
+    request: SendEvents,
+    once: Once | None = None,
+) -> SentEvents:
     """Accepts the request whole or refuses it whole; what it answers is durable, and the thread is
     awake.
 
-    Raises InvalidRequest, NotFound.
+    Raises InvalidRequest, NotFound, Repeated.
     """
     key, _ = locate_session(app, caller, session_id)
     events = [event.accepted() for event in request.events]
     if any(isinstance(event, SystemMessageEvent) for event in events):
         _require_system_turns(app, key)
-    done = _append(app, caller, key, events)
-    while not done.answer:  # an unresolved interrupt was resolved first: judge the request again
+    done = _append(app, caller, key, events, once)
+    while done.answer is None:  # an unresolved interrupt was resolved first: judge it again
         _start_runs(app, done)
-        done = _append(app, caller, key, events)
+        done = _append(app, caller, key, events, once)
     _start_runs(app, done)
-    stored = _stored(done)
-    return SentEvents(data=[stored.get(event.id) or event.model_dump() for event in events])
+    return done.answer
 
 
-def _append(app: App, caller: Caller, key: SessionKey, events: Sequence[Event]) -> Done[bool]:
-    ids = {event.id for event in events}
+def _append(
+    app: App, caller: Caller, key: SessionKey, events: Sequence[Event], once: Once | None
+) -> Done[SentEvents | None]:
+    """The answer is None where an interrupt was resolved instead."""
 
-    def plan(draft: Draft) -> bool:
+    def plan(draft: Draft) -> SentEvents | None:
+        if once:
+            once.open()
         if draft.session.dead:
             raise NotFound(f"Session {key.session_id} not found.")
-        return append.append_events(draft, events)
+        if not append.append_events(draft, events):
+            return None
+        sent = _sent(events, [e for entry in draft.entries() for e in entry.events])
+        draft.extra += once.writes(key.partition, sent) if once else ()
+        return sent
 
-    def landed(_: Snapshot, found: Sequence[Entry]) -> bool:
-        """False where what landed was the resolution of an interrupt, without the request."""
-        return any(event["id"] in ids for entry in found for event in entry.events)
+    def landed(_: Snapshot, found: Sequence[Entry]) -> SentEvents | None:
+        """None where what landed was the resolution of an interrupt, without the request."""
+        stored = [e for entry in found for e in entry.events]
+        ids = {event.id for event in events}
+        return _sent(events, stored) if any(e["id"] in ids for e in stored) else None
 
     return perform(
         app,
@@ -95,22 +112,19 @@ def _require_system_turns(app: App, key: SessionKey) -> None:
         )
 
 
-def _start_runs(app: App, done: Done[bool]) -> None:
+def _sent(events: Sequence[Event], stored: Sequence[WireModel | JsonObject]) -> SentEvents:
+    """The events as they were written, the last sighting of each; as sent where one was accepted
+    and not recorded.
+    """
+    bodies = [e if isinstance(e, dict) else e.model_dump() for e in stored]
+    found = {str(body["id"]): body for body in bodies}
+    return SentEvents(data=[found.get(event.id) or event.model_dump() for event in events])
+
+
+def _start_runs(app: App, done: Done[SentEvents | None]) -> None:
     """For latency; the store's stream and the sweep start what this misses."""
     for run in done.runs():
         app.runs.start(run)
-
-
-def _stored(done: Done[bool]) -> dict[str, JsonObject]:
-    """The events as they were written, by id; the last sighting of each."""
-    if done.entries:
-        return {str(e["id"]): e for entry in done.entries for e in entry.events}
-    found: dict[str, JsonObject] = {}
-    for entry in done.draft.entries():
-        for event in entry.events:
-            body = event if isinstance(event, dict) else event.model_dump()
-            found[str(body["id"])] = body
-    return found
 
 
 def list_events(app: App, caller: Caller, session_id: str, query: EventList) -> EventPage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from freehold import keys
 from freehold.documents import unpack
 from freehold.domain import append, web_rules
@@ -15,6 +17,7 @@ from freehold.ports import App, Condition, Item, Value, Write
 from freehold.services import changes
 from freehold.services.agents import load_agent, session_agent
 from freehold.services.changes import Change
+from freehold.services.idempotency import Once
 from freehold.services.keys import Caller
 from freehold.services.session_view import render
 from freehold.session_doc import SessionDoc, StoredDoc, read_doc, write_doc
@@ -40,38 +43,54 @@ def locate_session(app: App, caller: Caller, session_id: str) -> tuple[SessionKe
     return key, snapshot
 
 
-def create_session(app: App, caller: Caller, request: CreateSession) -> Session:
-    """Session, primary thread, index row and first events in one transaction; a listing right after
-    shows it.
+def create_session(
+    app: App, caller: Caller, request: CreateSession, once: Once | None = None
+) -> Session:
+    """Session, primary thread, index rows and first events in one transaction; a listing right
+    after shows it. Answers it as that transaction leaves it.
 
     With `initial_events` it is created running and its run is started. Raises InvalidRequest,
-    NotFound, Unavailable. Every id is minted before the first attempt, so that an attempt whose
-    answer was lost is found, and a second one cannot make a second session.
+    NotFound, Repeated, Unavailable. Every id is minted before the first attempt, so that an attempt
+    whose answer was lost is found, and a second one cannot make a second session.
     """
     now = app.clock()
     key, thread_id = SessionKey(caller.workspace_id, new_id("sesn", now)), new_id("sthr")
     events = [event.accepted() for event in request.initial_events or ()]
 
-    def plan() -> Change[Draft]:
+    def plan() -> Change[_Created]:
+        if once:
+            once.open()
         agent = _usable_agent(app, caller, request)
         environment, revision = _usable_environment(app, caller, request.environment_id)
         web_rules.check_within(agent.tools, environment)
         draft = _first_commit(app, caller, key, thread_id, agent.name)
         if events:
             append.append_events(draft, events)
+        doc = _doc(key, draft.at, agent, request)
+        session = render(app, doc, draft.session, draft.primary)
         draft.extra += [
-            write_doc(app.blobs, key, _doc(key, draft.at, agent, request), revision=0),
+            write_doc(app.blobs, key, doc, revision=0),
             *_index(key, agent),
             *_references(caller, agent, request.environment_id, revision),
+            *(once.writes(key.partition, session) if once else ()),
         ]
-        return Change(draft, app.log.creation(draft), landed)
+        return Change(_Created(session, draft), app.log.creation(draft), landed)
 
     def landed() -> bool:
         return app.records.get([key.state()])[0] is not None
 
-    for run in Done(None, changes.perform(app, plan)).runs():
+    created = changes.perform(app, plan)
+    for run in Done(None, created.draft).runs():
         app.runs.start(run)
-    return retrieve_session(app, caller, key.session_id)
+    return created.session
+
+
+@dataclass(frozen=True, slots=True)
+class _Created:
+    """A new session, and the transaction that made it."""
+
+    session: Session
+    draft: Draft
 
 
 def _index(key: SessionKey, agent: Agent) -> list[Write]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,8 +16,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from freehold.errors import ApiError, InvalidRequest, NotFound, RequestTooLarge
 from freehold.ids import new_id
 from freehold.ports import App
+from freehold.services.idempotency import Once, Repeated
 from freehold.services.keys import Caller
-from freehold.wire.base import WireModel
+from freehold.services.rate_limits import Allowance, count_request
+from freehold.wire.parsing import parse_body
 from functions.admission import admit
 from functions.api.operation import Operation, Request
 from functions.api.routes import OPERATIONS, unserved
@@ -35,6 +38,7 @@ class Resolver(APIGatewayRestResolver):
         self._event = APIGatewayProxyEvent({})
         self._request_id = ""
         self._caller: Caller | None = None
+        self._allowance: Allowance | None = None
         for operation in OPERATIONS:
             self.route(operation.path, method=operation.method)(self._serving(operation))
         self.not_found(self._no_route)
@@ -53,6 +57,7 @@ class Resolver(APIGatewayRestResolver):
         self._event = APIGatewayProxyEvent(event)
         self._request_id = new_id("req")
         self._caller = None
+        self._allowance = None
         return super().resolve(event, context)
 
     def _serving(self, operation: Operation) -> Callable[..., Response[str]]:
@@ -63,11 +68,34 @@ class Resolver(APIGatewayRestResolver):
 
     # ------------------------------------------------------------ one request
     def _perform(self, operation: Operation, ids: Mapping[str, str]) -> Response[str]:
-        event = self._event
-        self._caller = admit(self._app, _lower(event.get("headers")))
-        request = Request(self._caller, ids, _query(event), self._body())
-        answer: WireModel = operation.run(self._app, request)
-        return Response(200, _JSON, answer.model_dump_json(), dict(self._headers()))
+        app, headers = self._app, _headers_of(self._event)
+        self._caller = caller = admit(app, headers)
+        if operation.counts_as is not None:
+            self._allowance = count_request(app, caller, operation.counts_as)
+            if self._allowance is not None:
+                self._allowance.check(app.clock())
+        query = operation.query.from_query(_query(self._event))
+        raw = self._body()
+        body = parse_body(operation.body, raw)
+        once = self._once(operation, ids, raw, headers.get("idempotency-key"))
+        try:
+            answer = operation.run(app, Request(caller, ids, query, body, once))
+        except Repeated as earlier:
+            return Response(200, _JSON, earlier.body.decode(), self._headers())
+        return Response(200, _JSON, answer.model_dump_json(), self._headers())
+
+    def _once(
+        self, operation: Operation, ids: Mapping[str, str], raw: bytes, key: str | None
+    ) -> Once | None:
+        """Raises InvalidRequest for a key that cannot be one, or that would not be heeded."""
+        if key is None or self._caller is None:
+            return None
+        if not operation.is_repeatable:
+            raise InvalidRequest(
+                "`Idempotency-Key` is for creates and sends; this operation does not take it."
+            )
+        named = json.dumps([operation.method, operation.path, dict(ids)]).encode()
+        return Once(self._app, self._caller, key, named + raw)
 
     def _body(self) -> bytes:
         """The raw body. Raises RequestTooLarge, InvalidRequest for broken base64."""
@@ -105,7 +133,7 @@ class Resolver(APIGatewayRestResolver):
 
     def _refuse(self, error: ApiError) -> Response[str]:
         body = error_body(error, self._request_id)
-        return Response(error.status, _JSON, body, dict(self._headers(error)))
+        return Response(error.status, _JSON, body, self._headers(error))
 
     def _crash(self, error: Exception) -> Response[str]:
         """A defect of ours: everything to the log, nothing to the caller but where to look."""
@@ -114,11 +142,19 @@ class Resolver(APIGatewayRestResolver):
         return self._refuse(InternalError(self._request_id))
 
     def _headers(self, error: ApiError | None = None) -> dict[str, str]:
-        return dict(answer_headers(self._request_id, self._caller, error))
+        counted = self._allowance.headers() if self._allowance is not None else {}
+        return {**answer_headers(self._request_id, self._caller, error), **counted}
 
 
-def _lower(headers: dict[str, str] | None) -> dict[str, str]:
-    return {name.lower(): value for name, value in (headers or {}).items()}
+def _headers_of(event: APIGatewayProxyEvent) -> dict[str, str]:
+    """Names in lower case; the values of one that was sent more than once as one list."""
+    many: dict[str, list[str]] = event.get("multiValueHeaders") or {
+        name: [value] for name, value in (event.get("headers") or {}).items()
+    }
+    found: dict[str, list[str]] = {}
+    for name, values in many.items():
+        found.setdefault(name.lower(), []).extend(values)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def _query(event: APIGatewayProxyEvent) -> list[tuple[str, str]]:

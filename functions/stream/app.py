@@ -19,6 +19,7 @@ from freehold.keys import SessionKey
 from freehold.ports import App
 from freehold.services.keys import Caller
 from freehold.services.live import Frame
+from freehold.services.rate_limits import Allowance, count_request
 from freehold.services.threads import locate_thread
 from freehold.wire.lists import EventStream
 from functions.admission import admit, parse_query
@@ -58,6 +59,7 @@ class _Opening:
     head: Head
     cursor: int
     wanted: frozenset[str]
+    allowance: Allowance | None
 
 
 class EventStreams:
@@ -88,7 +90,8 @@ class EventStreams:
         leaving = asyncio.create_task(_leave_with_client(receive, following))
         try:
             headers = answer_headers(request_id, opening.caller)
-            await _start(send, 200, {**headers, **_STREAM_HEADERS})
+            counted = opening.allowance.headers() if opening.allowance is not None else {}
+            await _start(send, 200, {**headers, **counted, **_STREAM_HEADERS})
             await _stream(send, following, request_id)
         finally:
             leaving.cancel()
@@ -99,10 +102,13 @@ class EventStreams:
         headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in scope["headers"]}
         ids: Mapping[str, str] = scope["path_params"]
         caller = admit(self._hub.app, headers)
+        allowance = count_request(self._hub.app, caller, "read")
+        if allowance is not None:
+            allowance.check(self._hub.app.clock())
         wanted = EventStream.from_query(parse_query(scope["query_string"])).event_deltas
         key, _, head = locate_thread(self._hub.app, caller, ids["session_id"], ids.get("thread_id"))
         cursor = _resume_after(headers.get("last-event-id"), head.next_seq - 1)
-        return _Opening(caller, key, head, cursor, frozenset(wanted or ()))
+        return _Opening(caller, key, head, cursor, frozenset(wanted or ()), allowance)
 
 
 def _resume_after(header: str | None, end: int) -> int:

@@ -12,9 +12,8 @@ from freehold.wire.environments import (
     EnvironmentPage,
     UpdateEnvironment,
 )
-from freehold.wire.parsing import parse_body
 from freehold.wire.queries import Query, QueryBool
-from functions.api.operation import Operation, Request
+from functions.api.operation import NoBody, NoQuery, Operation, Request
 
 
 class EnvironmentDeletion(Query):
@@ -23,49 +22,47 @@ class EnvironmentDeletion(Query):
     force: QueryBool = False
 
 
-def _create(app: App, request: Request) -> Environment:
-    request.refuse_query()
-    body = parse_body(CreateEnvironment, request.body)
-    return environments.create_environment(app, request.caller, body)
+def create_environment(app: App, request: Request[NoQuery, CreateEnvironment]) -> Environment:
+    """Create an environment."""
+    return environments.create_environment(app, request.caller, request.body, request.once)
 
 
-def _list(app: App, request: Request) -> EnvironmentPage:
-    query = EnvironmentList.from_query(request.query)
-    return environments.list_environments(app, request.caller, query)
+def list_environments(app: App, request: Request[EnvironmentList, NoBody]) -> EnvironmentPage:
+    """List environments, newest first."""
+    return environments.list_environments(app, request.caller, request.query)
 
 
-def _retrieve(app: App, request: Request) -> Environment:
-    request.refuse_query()
+def retrieve_environment(app: App, request: Request[NoQuery, NoBody]) -> Environment:
+    """Retrieve an environment."""
     environment_id = request.ids["environment_id"]
     return environments.retrieve_environment(app, request.caller, environment_id)
 
 
-def _update(app: App, request: Request) -> Environment:
-    request.refuse_query()
-    update = parse_body(UpdateEnvironment, request.body)
+def update_environment(app: App, request: Request[NoQuery, UpdateEnvironment]) -> Environment:
+    """Update an environment: what is omitted stays."""
     environment_id = request.ids["environment_id"]
-    return environments.update_environment(app, request.caller, environment_id, update)
+    return environments.update_environment(app, request.caller, environment_id, request.body)
 
 
-def _archive(app: App, request: Request) -> Environment:
-    request.refuse_query()
-    request.refuse_body()
+def archive_environment(app: App, request: Request[NoQuery, NoBody]) -> Environment:
+    """Archive an environment, for good."""
     environment_id = request.ids["environment_id"]
     return environments.archive_environment(app, request.caller, environment_id)
 
 
-def _delete(app: App, request: Request) -> DeletedEnvironment:
-    request.refuse_body()
-    force = EnvironmentDeletion.from_query(request.query).force
-    environment_id = request.ids["environment_id"]
+def delete_environment(
+    app: App, request: Request[EnvironmentDeletion, NoBody]
+) -> DeletedEnvironment:
+    """Delete an environment that no session refers to, or any with `force`."""
+    environment_id, force = request.ids["environment_id"], request.query.force
     return environments.delete_environment(app, request.caller, environment_id, force=force)
 
 
 OPERATIONS = (
-    Operation("POST", "/v1/environments", _create),
-    Operation("GET", "/v1/environments", _list),
-    Operation("GET", "/v1/environments/<environment_id>", _retrieve),
-    Operation("POST", "/v1/environments/<environment_id>", _update),
-    Operation("POST", "/v1/environments/<environment_id>/archive", _archive),
-    Operation("DELETE", "/v1/environments/<environment_id>", _delete),
+    Operation("POST", "/v1/environments", create_environment, is_repeatable=True),
+    Operation("GET", "/v1/environments", list_environments, counts_as="read"),
+    Operation("GET", "/v1/environments/<environment_id>", retrieve_environment, counts_as="read"),
+    Operation("POST", "/v1/environments/<environment_id>", update_environment),
+    Operation("POST", "/v1/environments/<environment_id>/archive", archive_environment),
+    Operation("DELETE", "/v1/environments/<environment_id>", delete_environment),
 )

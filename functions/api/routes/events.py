@@ -6,22 +6,27 @@ from freehold.ports import App
 from freehold.services import events
 from freehold.wire.event_input import SendEvents
 from freehold.wire.lists import EventList, EventPage, SentEvents
-from freehold.wire.parsing import parse_body
-from functions.api.operation import Operation, Request
+from functions.api.operation import NoBody, NoQuery, Operation, Request
 
 
-def _send(app: App, request: Request) -> SentEvents:
-    request.refuse_query()
-    body = parse_body(SendEvents, request.body)
-    return events.send_events(app, request.caller, request.ids["session_id"], body)
+def send_events(app: App, request: Request[NoQuery, SendEvents]) -> SentEvents:
+    """Send events to a session: all of them or none."""
+    session_id = request.ids["session_id"]
+    return events.send_events(app, request.caller, session_id, request.body, request.once)
 
 
-def _list(app: App, request: Request) -> EventPage:
-    query = EventList.from_query(request.query)
-    return events.list_events(app, request.caller, request.ids["session_id"], query)
+def list_events(app: App, request: Request[EventList, NoBody]) -> EventPage:
+    """List the events of a session, oldest first unless asked otherwise."""
+    return events.list_events(app, request.caller, request.ids["session_id"], request.query)
 
 
 OPERATIONS = (
-    Operation("POST", "/v1/sessions/<session_id>/events", _send),
-    Operation("GET", "/v1/sessions/<session_id>/events", _list),
+    Operation(
+        "POST",
+        "/v1/sessions/<session_id>/events",
+        send_events,
+        is_repeatable=True,
+        counts_as=None,
+    ),
+    Operation("GET", "/v1/sessions/<session_id>/events", list_events, counts_as="read"),
 )

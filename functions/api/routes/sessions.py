@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from freehold.ports import App
-from freehold.services import sessions
-from freehold.services.session_list import list_sessions
-from freehold.wire.parsing import parse_body
+from freehold.services import session_list, sessions
 from freehold.wire.sessions import (
     CreateSession,
     DeletedSession,
@@ -14,46 +12,45 @@ from freehold.wire.sessions import (
     SessionPage,
     UpdateSession,
 )
-from functions.api.operation import Operation, Request
+from functions.api.operation import NoBody, NoQuery, Operation, Request
 
 
-def _create(app: App, request: Request) -> Session:
-    request.refuse_query()
-    return sessions.create_session(app, request.caller, parse_body(CreateSession, request.body))
+def create_session(app: App, request: Request[NoQuery, CreateSession]) -> Session:
+    """Create a session; with `initial_events` it is running."""
+    return sessions.create_session(app, request.caller, request.body, request.once)
 
 
-def _list(app: App, request: Request) -> SessionPage:
-    return list_sessions(app, request.caller, SessionList.from_query(request.query))
+def list_sessions(app: App, request: Request[SessionList, NoBody]) -> SessionPage:
+    """List sessions, newest first unless asked otherwise."""
+    return session_list.list_sessions(app, request.caller, request.query)
 
 
-def _retrieve(app: App, request: Request) -> Session:
-    request.refuse_query()
+def retrieve_session(app: App, request: Request[NoQuery, NoBody]) -> Session:
+    """Retrieve a session."""
     return sessions.retrieve_session(app, request.caller, request.ids["session_id"])
 
 
-def _update(app: App, request: Request) -> Session:
-    request.refuse_query()
-    update = parse_body(UpdateSession, request.body)
-    return sessions.update_session(app, request.caller, request.ids["session_id"], update)
+def update_session(app: App, request: Request[NoQuery, UpdateSession]) -> Session:
+    """Update a session: what is omitted stays."""
+    session_id = request.ids["session_id"]
+    return sessions.update_session(app, request.caller, session_id, request.body)
 
 
-def _archive(app: App, request: Request) -> Session:
-    request.refuse_query()
-    request.refuse_body()
+def archive_session(app: App, request: Request[NoQuery, NoBody]) -> Session:
+    """Archive a session that does not run, for good; its history stays."""
     return sessions.archive_session(app, request.caller, request.ids["session_id"])
 
 
-def _delete(app: App, request: Request) -> DeletedSession:
-    request.refuse_query()
-    request.refuse_body()
+def delete_session(app: App, request: Request[NoQuery, NoBody]) -> DeletedSession:
+    """Delete a session that does not run, and everything it made."""
     return sessions.delete_session(app, request.caller, request.ids["session_id"])
 
 
 OPERATIONS = (
-    Operation("POST", "/v1/sessions", _create),
-    Operation("GET", "/v1/sessions", _list),
-    Operation("GET", "/v1/sessions/<session_id>", _retrieve),
-    Operation("POST", "/v1/sessions/<session_id>", _update),
-    Operation("POST", "/v1/sessions/<session_id>/archive", _archive),
-    Operation("DELETE", "/v1/sessions/<session_id>", _delete),
+    Operation("POST", "/v1/sessions", create_session, is_repeatable=True),
+    Operation("GET", "/v1/sessions", list_sessions, counts_as="read"),
+    Operation("GET", "/v1/sessions/<session_id>", retrieve_session, counts_as="read"),
+    Operation("POST", "/v1/sessions/<session_id>", update_session),
+    Operation("POST", "/v1/sessions/<session_id>/archive", archive_session),
+    Operation("DELETE", "/v1/sessions/<session_id>", delete_session),
 )
