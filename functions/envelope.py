@@ -28,11 +28,16 @@ class InternalError(ApiError):
 
 
 def error_body(error: ApiError, request_id: str) -> str:
-    """The JSON of a refusal; `details` only where there are any."""
+    """The JSON of a refusal."""
+    return json.dumps({"type": "error", "error": error_object(error), "request_id": request_id})
+
+
+def error_object(error: ApiError) -> Mapping[str, object]:
+    """What was wrong; `details` only where there are any."""
     shown: dict[str, object] = {"type": error.type, "message": error.message}
     if error.details:
         shown["details"] = dict(error.details)
-    return json.dumps({"type": "error", "error": shown, "request_id": request_id})
+    return shown
 
 
 def answer_headers(

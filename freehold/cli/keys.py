@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Annotated
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -12,13 +14,18 @@ from freehold.cli.options import (
     DEFAULT_DATA_DIR,
     DataDir,
     JsonOption,
-    settings,
 )
 from freehold.cli.terminal import CommandFailed, complain, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from freehold.ports import Records
+
+StackOption: TypeAlias = Annotated[
+    str | None, typer.Option("--stack", help="The data stack of an installation on AWS.")
+]
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -36,9 +43,7 @@ def create(
         str, typer.Option(help="The workspace the key belongs to; made when it is new.")
     ] = "default",
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    stack: Annotated[
-        str | None, typer.Option(help="The data stack of an installation on AWS.")
-    ] = None,
+    stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create an API key and print it, once: only its hash is kept.
@@ -50,7 +55,12 @@ def create(
             "--workspace: at most 64 letters, digits and `._-`, the first a letter or digit",
             exit_code=2,
         )
-    key = _create_on_aws(stack, workspace) if stack else _create_here(data_dir, workspace)
+    from freehold.services.keys import create_key  # noqa: PLC0415 - no other command pays
+
+    if stack is None:
+        _prepare_data_dir(data_dir)
+    with _store(data_dir, stack) as records:
+        key = create_key(records, workspace)
     if as_json:
         print_json({"workspace": workspace, "key": key})
     else:
@@ -58,37 +68,85 @@ def create(
         typer.echo(key)
 
 
-def _create_here(data_dir: Path, workspace: str) -> str:
-    chosen = settings(data_dir=data_dir, model="scripted")
-    _prepare_data_dir(chosen.data_dir)
+@keys.command("list")
+def list_(
+    *,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the API keys that were created, oldest first: never the keys themselves.
+
+    FREEHOLD_API_KEY, which a server may be started with, is not among them.
+    """
+    from freehold.services.keys import list_keys  # noqa: PLC0415 - no other command pays
+
+    with _store(data_dir, stack) as records:
+        found = list_keys(records)
+    if as_json:
+        print_json([asdict(key) for key in found])
+        return
+    for key in found:
+        ended = f"  revoked {key.revoked_at}" if key.revoked_at else ""
+        typer.echo(f"{key.id}  {key.workspace}  …{key.last_characters}  {key.created_at}{ended}")
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="As `keys list` shows it: `apikey_…`.")],
+    *,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke an API key, for good. A running server refuses it from its next request on."""
+    from freehold.errors import NotFound  # noqa: PLC0415 - no other command pays
+    from freehold.services.keys import revoke_key  # noqa: PLC0415 - as above
+
+    with _store(data_dir, stack) as records:
+        try:
+            key = revoke_key(records, key_id)
+        except NotFound as unknown:
+            raise CommandFailed(unknown.message) from unknown
+    if as_json:
+        print_json(asdict(key))
+    else:
+        typer.echo(f"{key.id} was revoked at {key.revoked_at}")
+
+
+@contextmanager
+def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
+    """The store alone: a server that runs on it has everything else. Raises CommandFailed."""
+    if stack is not None:
+        yield _table(stack)
+        return
+    if not data_dir.is_dir():
+        raise CommandFailed(f"--data-dir {data_dir}: there is no such directory")
     from freehold.adapters.sqlite import (  # noqa: PLC0415 - no other command pays
         SqliteRecords,
         StoreUnusable,
     )
-    from freehold.services.keys import create_key  # noqa: PLC0415 - as above
 
-    # The store alone: a server that runs in this directory has everything else of it.
     try:
-        records = SqliteRecords(chosen.data_dir / "freehold.db")
+        records = SqliteRecords(data_dir / "freehold.db")
     except StoreUnusable as failed:
         raise CommandFailed(str(failed)) from failed
     try:
-        return create_key(records, workspace)
+        yield records
     finally:
         records.close()
 
 
-def _create_on_aws(stack: str, workspace: str) -> str:
+def _table(stack: str) -> Records:
     from freehold.adapters.aws_clients import client  # noqa: PLC0415 - no other command pays
     from freehold.adapters.aws_stack import AwsStack, StackUnusable  # noqa: PLC0415 - as above
     from freehold.bootstrap_aws import records  # noqa: PLC0415 - as above
-    from freehold.services.keys import create_key  # noqa: PLC0415 - as above
 
     try:
         table = AwsStack(stack, client).output("TableName")
     except StackUnusable as failed:
         raise CommandFailed(str(failed)) from failed
-    return create_key(records(table), workspace)
+    return records(table)
 
 
 def _prepare_data_dir(data_dir: Path) -> None:

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from freehold.errors import InvalidRequest, RequestTooLarge
 from freehold.wire.base import WireModel
+from freehold.wire.parsing import parse_body
+from freehold.wire.queries import Query
 
 MAX_ACTION = 131_072
 """Bytes of one message, as on API Gateway."""
@@ -35,10 +37,36 @@ class Unsubscribe(WireModel):
     thread_id: str | None = None
 
 
+class SendAction(WireModel):
+    """Send events to a session. The message holds `events` besides, as the body of the POST."""
+
+    action: Literal["send"]
+    session_id: str
+    idempotency_key: str | None = None
+
+
 class Ping(WireModel):
     """Answered with a pong, after everything that was asked before it."""
 
     action: Literal["ping"]
+
+
+class Handshake(Query):
+    """The query of `/ws`: a ticket, where the client can send no key."""
+
+    ticket: str | None = None
+
+
+def parse_send(raw: bytes) -> tuple[SendAction, bytes]:
+    """Where to send, and the body that the POST would have: what that refuses is refused here in
+    the same words. Raises InvalidRequest.
+    """
+    body = json.loads(raw)
+    address = {name: body.pop(name) for name in SendAction.model_fields if name in body}
+    try:
+        return parse_body(SendAction, json.dumps(address).encode()), json.dumps(body).encode()
+    except RecursionError:
+        raise InvalidRequest("The message is nested too deeply.") from None
 
 
 def action_name(text: str | None, known: Container[str]) -> str:

@@ -42,7 +42,7 @@ class Web:
             Route("/healthz", _healthz),
             Route("/readyz", self._readyz),
             Route("/version", _version),
-            WebSocketRoute("/ws", LiveSocket(self.hub)),
+            WebSocketRoute("/ws", LiveSocket(self.hub, self._handlers)),
             *stream_routes(self.hub),
             Route("/{path:path}", elsewhere),
         ]

@@ -1,9 +1,10 @@
 """`/ws`: feeds over one WebSocket (DESIGN 8). An extension; the hosted API streams by SSE only.
 
 In: `{"action": "subscribe", "session_id", "thread_id"?, "after_seq"?, "event_deltas"?}`,
-`unsubscribe` with the same ids, `ping`. Out: `event` frames with `session_id`, `thread_id` and
-`seq`, `preview` frames, `pong`, and `error` frames with the `action` they refuse, after which the
-connection goes on.
+`unsubscribe` with the same ids, `send` with `session_id`, `events` and an `idempotency_key`?,
+`ping`. Out: `event` frames with `session_id`, `thread_id` and `seq`, `preview` frames, `sent` with
+the stored events as `data`, `pong`, and `error` frames with the `action` they refuse, after which
+the connection goes on.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from freehold.errors import ApiError, InvalidRequest
+from freehold.errors import ApiError, AuthenticationFailed, InvalidRequest
 from freehold.ids import new_id
-from freehold.local.socket_actions import Ping, Subscribe, Unsubscribe, action_name
-from freehold.services.threads import locate_thread
+from freehold.local.socket_actions import (
+    Ping,
+    Subscribe,
+    Unsubscribe,
+    action_name,
+    parse_send,
+)
+from freehold.local.socket_requests import enter, locate, post_events
 from freehold.wire.parsing import parse_body
-from functions.admission import authenticate
-from functions.envelope import InternalError, answer_headers, error_body
+from functions.envelope import InternalError, answer_headers, error_body, error_object
 from functions.stream.hub import PING
+from functions.stream.standing import Standing
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from starlette.types import Receive, Scope, Send
 
     from freehold.domain.session import Head
@@ -39,13 +48,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("freehold.websocket")
 _MAX_SUBSCRIPTIONS = 100
+_POLICY_VIOLATION = 1008
 
 
 class LiveSocket:
-    """The endpoint. Keys are checked at the handshake, which a browser cannot give headers to."""
+    """The endpoint. The handshake has a key in its headers or, from a browser, a ticket in its
+    query. `workers` run what blocks.
+    """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, workers: ThreadPoolExecutor) -> None:
         self._hub = hub
+        self._workers = workers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
@@ -53,14 +66,14 @@ class LiveSocket:
         loop = asyncio.get_running_loop()
         try:
             caller = await loop.run_in_executor(
-                self._hub.readers, authenticate, self._hub.app, headers
+                self._workers, enter, self._hub.app, headers, scope["query_string"]
             )
         except ApiError as error:
             await deny(socket, error)
             return
         given = answer_headers(new_id("req"), caller).items()
         await socket.accept(headers=[(n.encode(), v.encode()) for n, v in given])
-        await _Connection(self._hub, socket, caller).serve()
+        await _Connection(self._hub, self._workers, socket, caller).serve()
 
 
 async def deny(socket: WebSocket, error: ApiError) -> None:
@@ -90,16 +103,20 @@ class _Connection:
     done.
     """
 
-    def __init__(self, hub: Hub, socket: WebSocket, caller: Caller) -> None:
+    def __init__(
+        self, hub: Hub, workers: ThreadPoolExecutor, socket: WebSocket, caller: Caller
+    ) -> None:
         self._hub = hub
+        self._workers = workers
         self._socket = socket
         self._caller = caller
+        self._standing = Standing(hub, caller)
         self._subscriptions: dict[tuple[str, str], _Subscription] = {}
         self._actions: Mapping[str, Callable[[bytes], Awaitable[None]]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "ping": self._ping,
-            "send": self._refuse_send,
+            "send": self._send,
         }
 
     async def serve(self) -> None:
@@ -117,24 +134,36 @@ class _Connection:
                 self._drop(subscription)
 
     async def _act(self, text: str | None) -> None:
-        """One action. A refusal is a frame; the connection goes on."""
+        """One action. A refusal is a frame; the connection goes on, but for a key revoked since."""
         name: str | None = None
         try:
             name = action_name(text, self._actions)
+            if name != "ping":
+                await self._standing.check(now=True)
             await self._actions[name]((text or "").encode())
+        except AuthenticationFailed as revoked:
+            await self._end(revoked)
         except ApiError as error:
             await self._refuse(error, name)
+        except WebSocketDisconnect:
+            raise
+        except Exception:  # noqa: BLE001 - the edge: a defect is an error frame in our shape
+            await self._fail(name)
 
     # ------------------------------------------------------------ actions
     async def _ping(self, raw: bytes) -> None:
         parse_body(Ping, raw)
         await self._say('{"type":"pong"}')
 
-    async def _refuse_send(self, _: bytes) -> None:
-        raise InvalidRequest(
-            "`send` is not supported over the WebSocket yet. "
-            "Send events over HTTP: POST /v1/sessions/{session_id}/events."
+    async def _send(self, raw: bytes) -> None:
+        """As the POST of the events, with its refusals."""
+        loop = asyncio.get_running_loop()
+        action, body = parse_send(raw)
+        answer = await loop.run_in_executor(
+            self._workers, post_events, self._hub.app, self._caller, action, body
         )
+        place = f'"session_id":"{action.session_id}"'
+        await self._say(f'{{"type":"sent",{place},{answer[1:]}')
 
     async def _subscribe(self, raw: bytes) -> None:
         action = parse_body(Subscribe, raw)
@@ -168,7 +197,7 @@ class _Connection:
     async def _locate(self, session_id: str, thread_id: str | None) -> tuple[SessionKey, str, Head]:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._hub.readers, locate_thread, self._hub.app, self._caller, session_id, thread_id
+            self._workers, locate, self._hub.app, self._caller, session_id, thread_id
         )
 
     # ------------------------------------------------------------ frames
@@ -178,13 +207,17 @@ class _Connection:
         """
         try:
             while frames := await subscription.following.frames():
+                await self._standing.check()
                 for frame in frames:
                     if frame is not PING:
                         await self._say(_text(subscription, frame))
         except WebSocketDisconnect:
             pass  # the connection's own loop sees it too
+        except AuthenticationFailed as revoked:
+            with suppress(WebSocketDisconnect):
+                await self._end(revoked)
         except Exception:  # noqa: BLE001 - the edge: a defect ends the subscription in a frame
-            await self._fail()
+            await self._fail("subscribe")
         finally:
             self._drop(subscription)
 
@@ -198,14 +231,20 @@ class _Connection:
             raise WebSocketDisconnect(1006) from error
 
     async def _refuse(self, error: ApiError, action: str | None) -> None:
-        shown = {"type": error.type, "message": error.message}
+        shown = error_object(error)
         await self._say(json.dumps({"type": "error", "error": shown, "action": action}))
 
-    async def _fail(self) -> None:
+    async def _end(self, revoked: AuthenticationFailed) -> None:
+        """Says why, and closes the connection."""
+        await self._refuse(revoked, None)
+        with suppress(RuntimeError):  # closed already, by the client or another subscription
+            await self._socket.close(_POLICY_VIOLATION)
+
+    async def _fail(self, action: str | None) -> None:
         request_id = new_id("req")
-        _log.exception("subscription_failed", extra={"request_id": request_id})
+        _log.exception("action_failed", extra={"request_id": request_id, "action": action})
         with suppress(WebSocketDisconnect):
-            await self._refuse(InternalError(request_id), "subscribe")
+            await self._refuse(InternalError(request_id), action)
 
     def _drop(self, subscription: _Subscription) -> None:
         subscription.following.close()

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from freehold.domain.session import Head
-from freehold.errors import ApiError, InvalidRequest
+from freehold.errors import ApiError, AuthenticationFailed, InvalidRequest
 from freehold.ids import new_id
 from freehold.keys import SessionKey
 from freehold.ports import App
@@ -25,6 +25,7 @@ from freehold.wire.lists import EventStream
 from functions.admission import admit, parse_query
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
 from functions.stream.hub import Following, Hub
+from functions.stream.standing import Standing
 
 _log = logging.getLogger("freehold.stream")
 _CHUNK = 65_536
@@ -92,7 +93,7 @@ class EventStreams:
             headers = answer_headers(request_id, opening.caller)
             counted = opening.allowance.headers() if opening.allowance is not None else {}
             await _start(send, 200, {**headers, **counted, **_STREAM_HEADERS})
-            await _stream(send, following, request_id)
+            await _stream(send, following, Standing(self._hub, opening.caller), request_id)
         finally:
             leaving.cancel()
             following.close()
@@ -120,15 +121,21 @@ def _resume_after(header: str | None, end: int) -> int:
     return int(header)
 
 
-async def _stream(send: Send, following: Following, request_id: str) -> None:
+async def _stream(send: Send, following: Following, standing: Standing, request_id: str) -> None:
     """Sends until the end. Awaiting the socket keeps a slow client's events in the log."""
+    error: ApiError | None = None
     try:
         while frames := await following.frames():
+            await standing.check()
             for chunk in _chunks(frames):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except AuthenticationFailed as revoked:
+        error = revoked
     except Exception:  # noqa: BLE001 - the edge: a defect ends the stream with an error event
         _log.exception("stream_failed", extra={"request_id": request_id})
-        failure = Frame("error", error_body(InternalError(request_id), request_id))
+        error = InternalError(request_id)
+    if error is not None:
+        failure = Frame("error", error_body(error, request_id))
         chunk = next(_chunks([failure]))
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -225,6 +225,20 @@ def test_keys_are_in_no_log(server):
     assert "sk-a-wrong-key" not in said
 
 
+def test_a_key_revoked_by_another_process_is_refused_at_once(server, data_dir):
+    def freehold(*arguments):
+        command = [sys.executable, "-m", "freehold.cli", *arguments, "--data-dir", str(data_dir)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return json.loads(done.stdout)
+
+    made = freehold("keys", "create", "--workspace", "guests", "--json")["key"]
+    assert server.request("GET", "/v1/agents", key=made).status_code == 200
+    (key,) = [k for k in freehold("keys", "list", "--json") if k["workspace"] == "guests"]
+    freehold("keys", "revoke", key["id"], "--json")
+    assert server.request("GET", "/v1/agents", key=made).status_code == 401
+    assert server.request("GET", "/v1/agents").status_code == 200
+
+
 # ---------------------------------------------------------------- runs that fail
 class FailingOnce(ScriptedModel):
     """A defect, not a refusal of the model: the function raises."""

@@ -409,7 +409,7 @@ REFUSED = {
         "subscribe",
         "event_deltas",
     ),
-    "send": ('{"action": "send", "session_id": "x", "events": []}', "send", "HTTP"),
+    "send": ('{"action": "send", "session_id": "x", "events": []}', "send", "events"),
     "nothing subscribed": (
         '{"action": "unsubscribe", "session_id": "x"}',
         "unsubscribe",
@@ -417,6 +417,7 @@ REFUSED = {
     ),
     "binary": (b"{}", None, "Binary"),
     "oversize": ('{"action": "' + "x" * 200_000 + '"}', None, "131072"),
+    "oversize says where to": ('{"action": "send' + "x" * 200_000 + '"}', None, "HTTP"),
 }
 
 

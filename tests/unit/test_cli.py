@@ -112,7 +112,16 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["serve"], ["keys"], ["keys", "create"], ["doctor"], ["demo"]],
+    [
+        [],
+        ["serve"],
+        ["keys"],
+        ["keys", "create"],
+        ["keys", "list"],
+        ["keys", "revoke"],
+        ["doctor"],
+        ["demo"],
+    ],
     ids=lambda arguments: " ".join(arguments) or "freehold",
 )
 def test_every_command_has_help(capsys, arguments):
@@ -122,18 +131,43 @@ def test_every_command_has_help(capsys, arguments):
     assert "\x1b" not in printed.out
 
 
-def test_completion_offers_the_commands():
-    environment = {**os.environ, "_FREEHOLD_COMPLETE": "complete_bash", "COMP_WORDS": "freehold "}
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("freehold ", {"serve", "keys", "doctor", "demo"}),
+        ("freehold keys ", {"create", "list", "revoke"}),
+        ("freehold keys r", {"revoke"}),
+        ("freehold keys list --", {"--data-dir", "--json", "--stack"}),
+    ],
+)
+def test_completion_offers_what_may_come_next(typed, offered):
+    words = typed.split(" ")
+    environment = {**os.environ, "_FREEHOLD_COMPLETE": "complete_bash", "COMP_WORDS": typed}
     done = subprocess.run(
         [sys.executable, "-m", "freehold.cli"],
         cwd=ROOT,
-        env={**environment, "COMP_CWORD": "1"},
+        env={**environment, "COMP_CWORD": str(len(words) - 1)},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert {"serve", "keys", "doctor", "demo"} <= set(done.stdout.split())
+    assert offered <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed(shell):
+    done = subprocess.run(
+        [sys.executable, "-m", "freehold.cli"],
+        cwd=ROOT,
+        env={**os.environ, "_FREEHOLD_COMPLETE": f"source_{shell}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "_FREEHOLD_COMPLETE" in done.stdout
 
 
 def test_the_version_is_the_package_s(capsys):
@@ -155,6 +189,61 @@ def test_keys_are_printed_once_and_stored_hashed(capsys, tmp_path):
 def test_each_key_is_another(capsys, tmp_path):
     keys = {_main(capsys, "keys", "create", "--data-dir", str(tmp_path))[1].out for _ in "ab"}
     assert len(keys) == 2
+
+
+def _listed(capsys, directory):
+    code, printed = _main(capsys, "keys", "list", "--json", "--data-dir", str(directory))
+    assert code == 0
+    return json.loads(printed.out)
+
+
+def test_keys_are_listed_without_the_keys(capsys, tmp_path):
+    made = [
+        _main(capsys, "keys", "create", "--workspace", name, "--data-dir", str(tmp_path))[1].out
+        for name in ("default", "team", "team")
+    ]
+    found = _listed(capsys, tmp_path)
+    assert [key["workspace"] for key in found] == ["default", "team", "team"]
+    assert [key["last_characters"] for key in found] == [key.strip()[-4:] for key in made]
+    assert len({key["id"] for key in found}) == 3
+    assert all(key["id"].startswith("apikey_") for key in found)
+    assert all(key["revoked_at"] is None for key in found)
+    assert found[1]["workspace_id"] == found[2]["workspace_id"] != found[0]["workspace_id"]
+    code, printed = _main(capsys, "keys", "list", "--data-dir", str(tmp_path))
+    assert code == 0
+    assert len(printed.out.splitlines()) == 3
+    for shown in (printed.out, json.dumps(found)):
+        assert not [key for key in made if key.strip() in shown]
+        assert "digest" not in shown
+
+
+def test_a_revoked_key_is_listed_as_such_and_may_be_revoked_again(capsys, tmp_path):
+    _main(capsys, "keys", "create", "--data-dir", str(tmp_path))
+    (key,) = _listed(capsys, tmp_path)
+    for _ in range(2):
+        code, printed = _main(
+            capsys, "keys", "revoke", key["id"], "--json", "--data-dir", str(tmp_path)
+        )
+        assert code == 0
+    (after,) = _listed(capsys, tmp_path)
+    assert after == json.loads(printed.out) == {**key, "revoked_at": after["revoked_at"]}
+    assert after["revoked_at"] > key["created_at"]
+    code, printed = _main(capsys, "keys", "list", "--data-dir", str(tmp_path))
+    assert "revoked" in printed.out
+
+
+@pytest.mark.parametrize("key_id", ["apikey_" + "0" * 26, "apikey_configured", "../x"])
+def test_revoking_what_is_no_key_is_one_line(capsys, tmp_path, key_id):
+    code, printed = _main(capsys, "keys", "revoke", key_id, "--data-dir", str(tmp_path))
+    assert code == 1
+    assert key_id in _one_line(printed.err)
+
+
+def test_listing_makes_no_data_directory(capsys, tmp_path):
+    code, printed = _main(capsys, "keys", "list", "--data-dir", str(tmp_path / "none"))
+    assert code == 1
+    assert "no such directory" in _one_line(printed.err)
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_an_agent_says_does_not_reach_the_terminal_s_controls():

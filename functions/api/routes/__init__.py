@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.api.routes import agents, environments, events, sessions, threads
+from functions.api.routes import agents, environments, events, sessions, threads, tickets
 
 OPERATIONS = (
     *agents.OPERATIONS,
@@ -10,6 +10,7 @@ OPERATIONS = (
     *sessions.OPERATIONS,
     *events.OPERATIONS,
     *threads.OPERATIONS,
+    *tickets.OPERATIONS,
 )
 
 _ELSEWHERE = ("messages", "models", "complete")
