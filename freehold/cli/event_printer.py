@@ -12,6 +12,9 @@ from freehold.cli.terminal import print_json, printable
 
 if TYPE_CHECKING:
     from anthropic.types.beta.sessions import BetaManagedAgentsStreamSessionEvents as Event
+    from anthropic.types.beta.sessions.beta_managed_agents_session_status_idle_event import (
+        StopReason,
+    )
     from rich.console import Console
 
     from freehold.toolset import JsonObject
@@ -22,7 +25,9 @@ _MOST_RESULT_LINES = 6
 _STYLES = {
     "agent.message": "bold",
     "agent.tool_use": "cyan",
+    "agent.custom_tool_use": "cyan",
     "agent.tool_result": "green",
+    "user.custom_tool_result": "green",
     "session.error": "red",
 }
 
@@ -79,14 +84,16 @@ def _detail(event: Event) -> str:
     match event.type:
         case "user.message" | "agent.message":
             detail = "\n".join(block.text for block in event.content if block.type == "text")
-        case "agent.tool_use":
+        case "agent.tool_use" | "agent.custom_tool_use":
             detail = f"{event.name} {json.dumps(event.input, ensure_ascii=False)}"
-        case "agent.tool_result":
+        case "user.tool_confirmation":
+            detail = f"{event.result} {event.tool_use_id}"
+        case "agent.tool_result" | "user.custom_tool_result":
             blocks = event.content or ()
             text = "\n".join(block.text for block in blocks if block.type == "text")
             detail = ("error: " if event.is_error else "") + _shortened(text)
         case "session.status_idle":
-            detail = event.stop_reason.type
+            detail = _reason(event.stop_reason)
         case "session.error":
             detail = f"{event.error.message} ({event.error.retry_status.type})"
         case "span.model_request_end":
@@ -96,6 +103,11 @@ def _detail(event: Event) -> str:
         case _:
             detail = ""
     return detail
+
+
+def _reason(reason: StopReason) -> str:
+    """Why the session stopped, and for whose answer it waits."""
+    return " ".join([reason.type, *getattr(reason, "event_ids", ())])
 
 
 def _shortened(text: str) -> str:

@@ -8,21 +8,21 @@ messages, so that a request may unpark a session and speak to it (WIRE_FACTS).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from freehold.domain import inputs, lifecycle, queue
+from freehold.domain import answers, inputs, lifecycle, queue
 from freehold.domain.draft import Draft
-from freehold.domain.session import Head, SessionState, Use, UseState
+from freehold.domain.session import Head, SessionState
 from freehold.errors import InvalidRequest, NotFound
 from freehold.keys import Key
 from freehold.ports import Condition, Write
 from freehold.wire.events import (
     Event,
     SessionDeletedEvent,
-    SessionRequiresAction,
     SessionStatusTerminatedEvent,
     SessionThreadStatusTerminatedEvent,
     SystemMessageEvent,
+    UserCustomToolResultEvent,
     UserInterruptEvent,
     UserMessageEvent,
     UserToolConfirmationEvent,
@@ -45,13 +45,13 @@ def append_events(draft: Draft, events: Sequence[Event]) -> bool:
     """
     if draft.session.archived_at or draft.primary.status == "terminated":
         raise InvalidRequest("Cannot send events to archived session", should_retry=False)
-    if _resolve_first(draft, events):
+    if answers.resolve_first(draft, events):
         return False
     accepted = [Accepted(n, event) for n, event in enumerate(events)]
     urgent = [a for a in accepted if not isinstance(a.event, UserMessageEvent | SystemMessageEvent)]
     for item in urgent:
         _settle_or_stop(draft, item)
-    _answered(draft, events)
+    answers.conclude(draft, events)
     for item in accepted:
         if isinstance(item.event, UserMessageEvent):
             queue.add_message(draft, item.event, item.position)
@@ -67,8 +67,8 @@ def _settle_or_stop(draft: Draft, item: Accepted) -> None:
     event = item.event
     if isinstance(event, UserInterruptEvent):
         _interrupt(draft, event, item.position)
-    elif isinstance(event, UserToolConfirmationEvent):
-        _confirm(draft, event, item.position)
+    elif isinstance(event, UserToolConfirmationEvent | UserCustomToolResultEvent):
+        answers.settle_use(draft, event, item.position)
     else:
         raise InvalidRequest(f"events[{item.position}]: `{event.type}` cannot be sent here")
 
@@ -82,6 +82,10 @@ def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
     head = draft.heads.get(thread_id)
     if head is None:
         raise NotFound(f"Thread {thread_id} not found.")
+    if head.status == "terminated":
+        raise InvalidRequest(
+            f"Invalid {event.type} event at events[{position}]: thread {thread_id} is terminated"
+        )
     if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
     queue.require_room(head, event, position)
@@ -108,71 +112,6 @@ def _others_wait(draft: Draft, thread_id: str) -> bool:
     """
     others = (head for other, head in draft.snapshot.heads.items() if other != thread_id)
     return any(head.status in ("requires_action", "rescheduling") for head in others)
-
-
-def _resolve_first(draft: Draft, events: Sequence[Event]) -> bool:
-    """Whether the request answers a parked thread that an interrupt has not reached yet. That
-    interrupt is resolved alone, whatever else is asked for.
-    """
-    for event in events:
-        if not isinstance(event, UserToolConfirmationEvent):
-            continue
-        found = _find_use(draft, event.tool_use_id)
-        if found is not None and _is_behind(draft, found[0]):
-            lifecycle.stop_turn(draft, found[0].thread_id, by_append=True)
-            return True
-    return False
-
-
-def _is_behind(draft: Draft, head: Head) -> bool:
-    return head.status == "requires_action" and head.gen < draft.session.gen
-
-
-def _confirm(draft: Draft, event: UserToolConfirmationEvent, position: int) -> None:
-    """Allows or denies one asked use. One that an interrupt of this very request closes is not
-    waiting any more.
-    """
-    found = _find_use(draft, event.tool_use_id)
-    if found is None or found[1].state != "ask" or _is_behind(draft, found[0]):
-        raise InvalidRequest(
-            f"Invalid {event.type} event at events[{position}]: "
-            f"no tool use {event.tool_use_id} is waiting for confirmation"
-        )
-    head, use = found
-    thread_id = head.thread_id
-    draft.need("gen")
-    draft.add(thread_id, event.model_copy(update={"processed_at": draft.stamp(thread_id)}))
-    state: UseState = "allow" if event.result == "allow" else "done"
-    if event.result == "deny":
-        lifecycle.deny_use(draft, thread_id, use, event.deny_message)
-    uses = tuple(replace(u, state=state) if u is use else u for u in head.uses)
-    draft.set(thread_id, uses=uses)
-    if head.status == "requires_action":
-        draft.need("asked")
-        draft.set_session(asked=tuple(a for a in draft.session.asked if a != use.event_id))
-
-
-def _answered(draft: Draft, events: Sequence[Event]) -> None:
-    """The last answer starts a parked thread. Where calls remain, the session's idle is repeated
-    with those, once a request.
-    """
-    ids = [event.tool_use_id for event in events if isinstance(event, UserToolConfirmationEvent)]
-    threads = dict.fromkeys(found[0].thread_id for i in ids if (found := _find_use(draft, i)))
-    parked = [t for t in threads if draft.heads[t].status == "requires_action"]
-    complete = [t for t in parked if not lifecycle.asked(draft.heads[t])]
-    for thread_id in complete:
-        draft.need("asks")
-        draft.set_session(asks=draft.session.asks - 1)
-        lifecycle.start(draft, thread_id)
-    if len(complete) < len(parked):
-        remaining = SessionRequiresAction(event_ids=list(draft.session.asked))
-        lifecycle.session_idle(draft, remaining)
-
-
-def _find_use(draft: Draft, event_id: str) -> tuple[Head, Use] | None:
-    return next(
-        ((h, use) for h in draft.heads.values() for use in h.uses if use.event_id == event_id), None
-    )
 
 
 def finish_todo(draft: Draft, thread_id: str) -> None:

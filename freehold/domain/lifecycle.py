@@ -25,6 +25,7 @@ from freehold.wire.events import (
     SessionUsageEvent,
     SpanModelRequestEndEvent,
     SpanModelUsage,
+    UserCustomToolResultEvent,
 )
 
 StopReason = WireModel
@@ -236,13 +237,20 @@ def close_span(draft: Draft, thread_id: str) -> None:
 
 
 def answer_use(draft: Draft, thread_id: str, use: Use, text: str, *, is_error: bool) -> None:
-    """A result the server writes itself."""
+    """A result the server writes itself, of the type in which clients look for that of such a
+    call.
+    """
+    result = {"content": [TextBlock(text=text)], "is_error": is_error}
+    if not use.custom:
+        draft.emit(thread_id, AgentToolResultEvent, tool_use_id=use.event_id, **result)
+        return
+    routed = thread_id if draft.heads[thread_id].parent_id is not None else None
     draft.emit(
         thread_id,
-        AgentToolResultEvent,
-        tool_use_id=use.event_id,
-        content=[TextBlock(text=text)],
-        is_error=is_error,
+        UserCustomToolResultEvent,
+        custom_tool_use_id=use.event_id,
+        session_thread_id=routed,
+        **result,
     )
 
 

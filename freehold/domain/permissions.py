@@ -15,6 +15,7 @@ from freehold.wire.tools import (
     AgentToolConfig,
     AgentToolset20260401,
     AgentToolsetDefaultConfig,
+    CustomTool,
     WebFetchToolConfig,
     WebSearchToolConfig,
 )
@@ -59,6 +60,13 @@ def _without(toolset: AgentToolset20260401, names: Sequence[str]) -> AgentToolse
 def enabled_tools(agent: SessionAgent) -> tuple[str, ...]:
     """Names of the built-in tools the agent may use, in a fixed order."""
     return tuple(name for name in TOOLS if config_of(agent, name) is not None)
+
+
+def custom_tools(agent: SessionAgent) -> tuple[CustomTool, ...]:
+    """The tools the client runs, in the agent's order. No policy applies to them (BEHAVIOUR
+    3.3).
+    """
+    return tuple(tool for tool in agent.tools if isinstance(tool, CustomTool))
 
 
 def evaluate(agent: SessionAgent, name: str) -> Decision:

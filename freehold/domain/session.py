@@ -43,7 +43,7 @@ class Pending:
 @dataclass(frozen=True, slots=True)
 class Use:
     """A tool use of the last reply. `done` = answered; it stays until a claim has read the
-    answers.
+    answers. A `custom` one asks for its result, any other for a confirmation.
     """
 
     event_id: str
@@ -51,6 +51,7 @@ class Use:
     name: str
     state: UseState
     boot: str | None = None
+    custom: bool = False
 
     @property
     def is_runnable(self) -> bool:

@@ -14,13 +14,14 @@ from freehold.ports import Run, Usage
 from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
 from freehold.wire.events import (
+    AgentCustomToolUseEvent,
     AgentMessageEvent,
     AgentThinkingEvent,
     AgentToolUseEvent,
     SessionRequiresAction,
 )
 
-ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent
+ReplyEvent = AgentMessageEvent | AgentThinkingEvent | AgentToolUseEvent | AgentCustomToolUseEvent
 CUT_SHORT = "cut_short"
 """Stop reason of a reply that was cut for lack of time: a further request goes on."""
 PAUSED = "pause_turn"

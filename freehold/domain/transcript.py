@@ -159,7 +159,15 @@ def _content(event: JsonObject) -> list[JsonObject]:
     """
     content = event.get("content")
     blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
-    return [b for b in blocks if b.get("type") != "redacted" and not _is_blank(b)]
+    kept = (b for b in blocks if b.get("type") != "redacted" and not _is_blank(b))
+    return [_uncited(b) if b.get("type") == "search_result" else b for b in kept]
+
+
+def _uncited(block: JsonObject) -> JsonObject:
+    """Events have no place for citations, and the API refuses a request in which some search
+    results ask for them and others do not.
+    """
+    return {**block, "citations": {"enabled": False}}
 
 
 def _is_blank(block: JsonObject) -> bool:

@@ -8,6 +8,8 @@ again; the paid reply is never thrown away for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from freehold.domain import accounting, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
@@ -163,12 +165,7 @@ def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
         model_usage=accounting.span_usage(reply.usage),
     )
     uses = tuple(
-        Use(
-            u.event_id,
-            places[u.event_id],
-            u.name,
-            "done" if u.event_id in reply.denied else u.state,
-        )
+        replace(u, seq=places[u.event_id], state="done" if u.event_id in reply.denied else u.state)
         for u in reply.uses
     )
     for use in uses:

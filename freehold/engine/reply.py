@@ -25,6 +25,7 @@ from freehold.ports import (
 from freehold.toolset import JsonObject
 from freehold.wire.content import AgentContent, TextBlock
 from freehold.wire.events import (
+    AgentCustomToolUseEvent,
     AgentMessageEvent,
     AgentThinkingEvent,
     AgentToolUseEvent,
@@ -141,13 +142,28 @@ class ReplyReader:
 
     def _use_tool(self, block: JsonObject) -> None:
         event_id, name = new_id("sevt"), str(block["name"])
-        given = block.get("input")
+        found = block.get("input")
+        given = found if isinstance(found, dict) else {}
+        if any(tool.name == name for tool in permissions.custom_tools(self._agent)):
+            self._use_custom_tool(event_id, name, given)
+        else:
+            self._use_built_in(event_id, name, given)
+        self._blocks.append({"type": "tool_use", "event": event_id, "id": block["id"]})
+
+    def _use_custom_tool(self, event_id: str, name: str, given: JsonObject) -> None:
+        self._events.append(
+            AgentCustomToolUseEvent(id=event_id, name=name, input=given, processed_at=_UNSTAMPED)
+        )
+        self._uses.append(Use(event_id, 0, name, "ask", custom=True))
+
+    def _use_built_in(self, event_id: str, name: str, given: JsonObject) -> None:
+        """A name nobody knows is treated like a tool that is not enabled."""
         decision = permissions.evaluate(self._agent, name)
         self._events.append(
             AgentToolUseEvent(
                 id=event_id,
                 name=name,
-                input=given if isinstance(given, dict) else {},
+                input=given,
                 evaluated_permission=decision.permission,
                 evaluation=decision.evaluation,
                 processed_at=_UNSTAMPED,
@@ -157,7 +173,6 @@ class ReplyReader:
             self._denied[event_id] = f"Permission to use {name} has been denied."
         state: UseState = "ask" if decision.permission == "ask" else "allow"
         self._uses.append(Use(event_id, 0, name, state))
-        self._blocks.append({"type": "tool_use", "event": event_id, "id": block["id"]})
 
     # ------------------------------------------------------------ previews
     def _preview_start(self, kind: str, event_id: str) -> None:

@@ -22,6 +22,7 @@ from freehold.ports import App, ModelRequest, Run, SandboxRef
 from freehold.session_doc import read_doc
 from freehold.toolset import JsonObject
 from freehold.wire.sessions import SessionAgent
+from freehold.wire.tools import CustomTool
 
 _WORKPLACE = (
     "You work in a sandbox of your own. /workspace is your working directory and keeps its files "
@@ -158,7 +159,8 @@ def request_of(agent: SessionAgent, history: History) -> ModelRequest:
     on the clock (DESIGN 6).
     """
     names = permissions.enabled_tools(agent)
-    tools = toolset.tool_definitions(names)
+    built_in = toolset.tool_definitions(names)
+    tools = (*built_in, *map(_definition, permissions.custom_tools(agent)))
     system: list[JsonObject] = []
     if agent.system:
         system.append({"type": "text", "text": agent.system})
@@ -173,3 +175,11 @@ def request_of(agent: SessionAgent, history: History) -> ModelRequest:
         effort=agent.model.effort.type if agent.model.effort else None,
         speed=agent.model.speed,
     )
+
+
+def _definition(tool: CustomTool) -> JsonObject:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema.model_dump(),
+    }

@@ -9,6 +9,7 @@ from freehold.ids import is_id, new_id
 from freehold.wire.base import WireModel
 from freehold.wire.content_input import CheckedResultContent, CheckedUserContent, check_text
 from freehold.wire.events import EVENT_TYPES, Event
+from freehold.wire.search_results import check_search_result
 from freehold.wire.user_events import Rubric, SystemContentBlock
 
 MAX_INITIAL_EVENTS = 50
@@ -83,12 +84,14 @@ class UserToolConfirmationEventParams(_Params):
         return self
 
 
-class UserCustomToolResultEventParams(_NotYetParams):
+class UserCustomToolResultEventParams(_Params):
     """The result of a custom tool."""
 
     type: Literal["user.custom_tool_result"]
     custom_tool_use_id: EventId
-    content: list[CheckedResultContent] | None = None
+    content: list[Annotated[CheckedResultContent, AfterValidator(check_search_result)]] | None = (
+        None
+    )
     is_error: bool | None = None
     session_thread_id: Routed = None
 

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from freehold.wire.base import WireModel
+from freehold.wire.custom_tools import CustomToolParams
 from freehold.wire.refusals import not_yet_types
 from freehold.wire.tools import (
+    TOOL_NAMES,
     AgentToolset20260401,
     PermissionPolicy,
     ToolResultSource,
@@ -23,12 +25,7 @@ MAX_REFERENCES = 128
 _WEB_TOOLS = ("web_search", "web_fetch")
 
 
-PolicyParams = Annotated[
-    PermissionPolicy,
-    not_yet_types(
-        {"always_ask": "permission_policy: always_ask", "auto": "permission_policy: auto"}
-    ),
-]
+PolicyParams = Annotated[PermissionPolicy, not_yet_types({"auto": "permission_policy: auto"})]
 
 
 class AgentToolsetDefaultConfigParams(WireModel):
@@ -115,8 +112,6 @@ class WebFetchURLSourcesParams(WireModel):
         client, server = self.client_tool_results, self.server_tool_results
         if all(isinstance(s, WebFetchURLSourceNone) for s in (self.user_input, client, server)):
             raise ValueError("not all of the sources may be none")
-        if client and client.type in ("only", "except"):
-            raise ValueError("client_tool_results: names a tool that is not a custom tool here")
         if isinstance(server, WebFetchURLSourceOnly | WebFetchURLSourceExcept) and any(
             tool.name not in _WEB_TOOLS for tool in server.tools
         ):
@@ -208,6 +203,26 @@ class AgentToolset20260401Params(WireModel):
             raise ValueError(f"more than one entry for {repeated}")
         return configs
 
+    def enabled_names(self) -> list[str]:
+        """The tools it gives the agent."""
+        toolset = self.resolved()
+        found = ((name, toolset.config_of(name)) for name in TOOL_NAMES)
+        return [name for name, config in found if config and config.enabled]
+
+    def client_tool_references(self) -> list[str]:
+        """The custom tools that a web tool's settings name."""
+        sources = (
+            config.url_sources.client_tool_results
+            for config in self.configs
+            if isinstance(config, WebFetchToolConfigParams) and config.url_sources
+        )
+        lists = (
+            source.tools
+            for source in sources
+            if isinstance(source, WebFetchURLSourceOnly | WebFetchURLSourceExcept)
+        )
+        return [tool.name for tools in lists for tool in tools]
+
     def resolved(self) -> AgentToolset20260401:
         """With every setting concrete: an unset one inherits (BEHAVIOUR 3.1)."""
         default = _resolve(self.default_config, True, "always_allow")
@@ -236,21 +251,39 @@ def _resolve(
     }
 
 
-def _one_toolset(tools: list[AgentToolset20260401Params]) -> list[AgentToolset20260401Params]:
-    """Two would give the model two tools of one name."""
-    if len(tools) > 1:
+ToolParams = Annotated[
+    Annotated[AgentToolset20260401Params | CustomToolParams, Field(discriminator="type")],
+    not_yet_types({"mcp_toolset": "mcp_toolset"}),
+]
+
+
+def _check_tools(
+    tools: list[AgentToolset20260401Params | CustomToolParams],
+) -> list[AgentToolset20260401Params | CustomToolParams]:
+    """What holds between tools: no two of one name, not too many, and what refers to another finds
+    it.
+    """
+    toolsets = [tool for tool in tools if isinstance(tool, AgentToolset20260401Params)]
+    if len(toolsets) > 1:
         raise ValueError("agent_toolset_20260401 may appear only once")
+    names = [tool.name for tool in tools if isinstance(tool, CustomToolParams)]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise ValueError(f"more than one custom tool is named {repeated}")
+    offered = sum(len(toolset.enabled_names()) for toolset in toolsets)
+    if len(names) + offered > MAX_TOOLS:
+        raise ValueError(f"at most {MAX_TOOLS} tools are allowed across all toolsets")
+    for toolset in toolsets:
+        for name in toolset.client_tool_references():
+            if name not in names:
+                raise ValueError(f"client_tool_results: {name} is not a custom tool here")
     return tools
 
 
-ToolParams = Annotated[
-    AgentToolset20260401Params,
-    not_yet_types({"custom": "custom tools", "mcp_toolset": "mcp_toolset"}),
-]
 ToolsParams = Annotated[
     list[ToolParams],
     BeforeValidator(_null_is_empty),
     Field(max_length=MAX_TOOLS),
-    AfterValidator(_one_toolset),
+    AfterValidator(_check_tools),
 ]
 """The `tools` of an agent; null = none."""

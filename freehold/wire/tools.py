@@ -1,8 +1,8 @@
 """Tools of an agent as answers show them: resolved, every setting concrete (BEHAVIOUR 2.1, 3)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from freehold.wire.base import Omittable, WireModel
 
@@ -230,13 +230,24 @@ class MCPToolset(WireModel):
 
 
 class CustomToolInputSchema(WireModel):
-    """A JSON Schema of an object; further keywords pass through."""
+    """A JSON Schema of an object; further keywords pass through, also when it is read back from
+    the store, where unknown fields are ignored otherwise.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     type: Literal["object"] = "object"
     properties: Omittable[dict[str, Any]] = None
     required: Omittable[list[str]] = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_keywords(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        schema = handler(value)
+        if isinstance(value, dict):
+            further = {name: v for name, v in value.items() if name not in cls.model_fields}
+            object.__setattr__(schema, "__pydantic_extra__", further)  # the model is frozen
+        return schema
 
 
 class CustomTool(WireModel):

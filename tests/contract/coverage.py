@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _SDK = "tests/contract/test_sdk.py"
+_PERMISSIONS = "tests/contract/test_sequences_permissions.py"
 _SDK_EVENTS = "tests/contract/test_sdk_events.py"
 _SEQUENCES = "tests/contract/test_sequences_session.py"
 
@@ -182,8 +183,10 @@ EVENTS: dict[str, Status] = {
     "user.interrupt": Done(
         f"{_SDK_EVENTS}::test_an_interrupt_ends_a_running_tool_and_the_message_beside_it_is_answered"
     ),
-    "user.tool_confirmation": NotYet("permission_policy: always_ask"),
-    "user.custom_tool_result": NotYet("custom tools"),
+    "user.tool_confirmation": Done(
+        f"{_PERMISSIONS}::test_an_allowed_call_runs_and_the_turn_goes_on"
+    ),
+    "user.custom_tool_result": Done(f"{_PERMISSIONS}::test_a_custom_tool_is_run_by_the_client"),
     "user.tool_result": NotYet("self_hosted environments"),
     "user.define_outcome": NotYet("outcomes"),
     "system.message": Done(
@@ -193,7 +196,7 @@ EVENTS: dict[str, Status] = {
     "agent.thinking": Done(f"{_SDK}::test_a_stream_with_previews"),
     "agent.tool_use": Done(f"{_SDK}::test_a_tool_turn"),
     "agent.tool_result": Done(f"{_SDK}::test_a_tool_turn"),
-    "agent.custom_tool_use": NotYet("custom tools"),
+    "agent.custom_tool_use": Done(f"{_PERMISSIONS}::test_a_custom_tool_is_run_by_the_client"),
     "agent.mcp_tool_use": NotYet("MCP servers"),
     "agent.mcp_tool_result": NotYet("MCP servers"),
     "agent.thread_message_received": NotYet("multi-agent sessions"),

@@ -1,6 +1,4 @@
-"""A session written straight into the store, with an agent the public API does not offer yet: one
-tool that asks.
-"""
+"""A session written straight into the store, with an agent that has a tool of every kind."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ WORKSPACE = "wrkspc_test"
 
 
 def asking_agent(model: str = "claude-opus-5") -> SessionAgent:
-    """`bash` is always allowed, `write` always asks."""
+    """`bash` is always allowed, `write` always asks, `lookup` is the client's."""
     policies = {"bash": "always_allow", "write": "always_ask"}
     return SessionAgent.model_validate(
         {
@@ -48,7 +46,13 @@ def asking_agent(model: str = "claude-opus-5") -> SessionAgent:
                         }
                         for name, policy in policies.items()
                     ],
-                }
+                },
+                {
+                    "type": "custom",
+                    "name": "lookup",
+                    "description": "Looks something up.",
+                    "input_schema": {"type": "object", "properties": {"q": {"type": "string"}}},
+                },
             ],
         }
     )
