@@ -14,7 +14,7 @@ from threading import Event
 from freehold.domain import calls as plans
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
-from freehold.domain.session import Use
+from freehold.domain.session import Head, Use
 from freehold.domain.step import Next
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
@@ -52,7 +52,7 @@ class _Round:
         begun = self._begin(self._boot() if self._needs_sandbox() else None)
         if begun.answer not in ("dispatch", "cancel"):
             return Outcome(_word(begun.answer))
-        uses = plans.started(begun.draft.heads[self._run.thread_id].uses)
+        uses = plans.started(self._head(begun).uses)
         calls = self._calls(uses)
         results: Mapping[str, ToolResult] = {}
         if begun.answer == "cancel":
@@ -93,6 +93,14 @@ class _Round:
                 inputs=self._history.inputs,
             ),
         )
+
+    def _head(self, begun: Done[Next | plans.Step]) -> Head:
+        """The head with the mark. One read before an earlier attempt landed may be without."""
+        head = begun.draft.heads[self._run.thread_id]
+        if not begun.entries:
+            return head
+        found = self._app.log.read(self._invocation.key, self._run.thread_id).heads
+        return found.get(self._run.thread_id, head)
 
     def _landed_begin(self, snapshot: Snapshot, found: Sequence[Entry]) -> Next | plans.Step:
         """Our claim landed: what it marked is ours to dispatch; without a mark it was the claim of

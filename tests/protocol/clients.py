@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from freehold.domain.session import Use
 from freehold.errors import NotFound
 from freehold.services import events as service
 from freehold.services import sessions
@@ -15,8 +16,7 @@ def _send(world: World, label: str, *events: dict[str, object]) -> Worker:
     def work() -> list[str]:
         sent = service.send_events(world.app, world.caller, world.key.session_id, request)
         ids = [str(event["id"]) for event in sent.data]
-        started = {"user.message", "user.interrupt"}
-        world.acked += [i for i, event in zip(ids, events, strict=True) if event["type"] in started]
+        world.acked += ids
         return ids
 
     return world.spawn(label, work)
@@ -34,15 +34,33 @@ def system_message(world: World) -> Worker:
     return _send(world, "system message", {"type": "system.message", "content": content})
 
 
-def interrupt(world: World) -> Worker:
-    """A client interrupts every thread."""
-    return _send(world, "interrupt", {"type": "user.interrupt"})
+def interrupt(world: World, text: str | None = None) -> Worker:
+    """A client interrupts every thread, and says something in the same request."""
+    content = [{"type": "text", "text": text}]
+    said = [] if text is None else [{"type": "user.message", "content": content}]
+    return _send(world, "interrupt", {"type": "user.interrupt"}, *said)
 
 
 def confirm(world: World, use_id: str, result: str = "allow") -> Worker:
     """A client answers a tool use that asks."""
     event = {"type": "user.tool_confirmation", "tool_use_id": use_id, "result": result}
     return _send(world, f"{result} {use_id}", event)
+
+
+def deliver(world: World, use_id: str, *, is_error: bool = False) -> Worker:
+    """A client sends the result of a custom tool."""
+    content = [{"type": "text", "text": "found"}]
+    event = {"type": "user.custom_tool_result", "custom_tool_use_id": use_id, "content": content}
+    return _send(world, f"result {use_id}", {**event, "is_error": is_error})
+
+
+def settle(world: World, use: Use, result: str = "allow") -> Worker:
+    """A client answers a call in the way it asks for: allows or denies, or sends a result that is
+    one or a failed one.
+    """
+    if use.custom:
+        return deliver(world, use.event_id, is_error=result == "deny")
+    return confirm(world, use.event_id, result)
 
 
 def delete(world: World) -> Worker:

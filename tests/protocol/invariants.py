@@ -17,6 +17,7 @@ from freehold.domain.entry import Entry
 from freehold.domain.session import Head, SessionState
 
 BUSY = ("running", "rescheduling")
+_USES = ("agent.tool_use", "agent.custom_tool_use")
 
 
 @dataclass
@@ -45,7 +46,7 @@ def reduce_entry(entry: Entry, thread_id: str) -> list[tuple[Any, ...]]:
             if not reply_told:
                 facts.append(("reply",))
                 reply_told = True
-            fact = ("use", event["id"]) if event["type"] == "agent.tool_use" else None
+            fact = ("use", event["id"]) if event["type"] in _USES else None
         if fact and fact[0] == "span.end" and "reply" in private and not reply_told:
             facts.append(("reply",))
             reply_told = True
@@ -73,8 +74,10 @@ def _fact(
             if "is_error" in event
             else ("span",)
         )
-    if kind == "agent.tool_use" and event.get("session_thread_id"):
-        return None
+    if kind in (*_USES, "user.tool_confirmation", "user.custom_tool_result") and (
+        event.get("session_thread_id") not in (None, thread_id)
+    ):
+        return None  # the copy of a child's, in the primary's feed
     simple = {
         # It asks for no reply, so no rule waits for one.
         "system.message": lambda: ("operator", event["id"]),
@@ -85,7 +88,9 @@ def _fact(
         "agent.message": lambda: ("reply-part",),
         "agent.thinking": lambda: ("reply-part",),
         "agent.tool_use": lambda: ("reply-part",),
+        "agent.custom_tool_use": lambda: ("reply-part",),
         "agent.tool_result": lambda: ("result", event["tool_use_id"]),
+        "user.custom_tool_result": lambda: ("result", event["custom_tool_use_id"]),
     }
     waits_for = (event.get("stop_reason") or {}).get("event_ids", ())
     return simple.get(kind, lambda: (kind, reason, waits_for))()
@@ -251,7 +256,7 @@ def check_session(snapshot: Snapshot, feeds: Mapping[str, Feed], acked: Sequence
         _check_head(head, session.gen)
         _check_status(head, checkers[thread_id].thread)
         _require(head.version == len(feeds[thread_id].entries), "head and feed disagree")
-    missing = set(acked) - primary.inputs
+    missing = set(acked).difference(*(checker.event_seen for checker in checkers.values()))
     _require(not missing, "an acknowledged append is missing")
 
 

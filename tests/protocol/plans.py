@@ -6,6 +6,7 @@ from freehold.domain import append, calls, turn
 from freehold.ids import new_id
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
+    UserCustomToolResultEvent,
     UserInterruptEvent,
     UserMessageEvent,
     UserToolConfirmationEvent,
@@ -58,6 +59,12 @@ def interrupt(thread_id=None):
 def answer(asked, result="allow", **fields):
     return UserToolConfirmationEvent(
         id=new_id("sevt"), tool_use_id=asked.event_id, result=result, processed_at=None, **fields
+    )
+
+
+def result(asked, **fields):
+    return UserCustomToolResultEvent(
+        id=new_id("sevt"), custom_tool_use_id=asked.event_id, processed_at=None, **fields
     )
 
 

@@ -35,8 +35,11 @@ def claim(holder: str = "me", until: str = LATER, epoch: int = 1, leg: int = 0) 
     return Claim(holder, epoch, leg, 0, until)
 
 
-def use(state: str, event_id: str | None = None, boot: str | None = None) -> Use:
-    return Use(event_id or new_id("sevt"), 1, "bash", state, boot)  # type: ignore[arg-type]
+def use(
+    state: str, event_id: str | None = None, boot: str | None = None, *, custom: bool = False
+) -> Use:
+    name = "lookup" if custom else "bash"
+    return Use(event_id or new_id("sevt"), 1, name, state, boot, custom)  # type: ignore[arg-type]
 
 
 def text_reply(text: str = "Hello.", **changes: Any) -> Reply:

@@ -11,15 +11,19 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
+from freehold.domain.session import Use
+from freehold.errors import InvalidRequest
 from tests.protocol import clients
 from tests.protocol.world import Execution, Worker, World
 
 TEXT, TOOL, ASK, BOTH = (("text",),), (("allow", "text"),), (("ask", "text"),), (("both", "text"),)
 CALLS = (("calls", "allow", "calls", "allow", "text"),)
+CUSTOM, MIXED = (("custom", "custom", "text"),), (("mixed", "allow", "mixed", "text"),)
 CHILD = (("spawn", "text"), ("allow", "text"))
 CHILD_ASKS = (("spawn", "both", "text"), ("ask", "allow", "text"))
 
@@ -51,6 +55,30 @@ CASES = [
     Case("successor", (("msg",), ("msg",), ("msg",)), TEXT, {"crash": 1, "slow": 1, "lost": 1}),
     Case("both", (("msg", "ok"), ("msg",)), BOTH, {"crash": 1, "lost": 1, "reboot": 1}),
     Case("ask-deny", (("msg", "deny"), ("int",)), ASK, {"crash": 1, "lost": 1}),
+    Case(
+        "custom",
+        (("msg", "ok", "wrong", "ok"), ("wrong", "msg", "deny")),
+        CUSTOM,
+        {"crash": 1, "lost": 2, "slow": 1, "held": 1},
+    ),
+    Case(
+        "mixed",
+        (("msg", "ok", "ok", "ok"), ("deny", "wrong", "ok", "msg")),
+        MIXED,
+        {"crash": 2, "lost": 1, "slow": 1, "dup": 1, "reboot": 1},
+    ),
+    Case(
+        "mixed-int",
+        (("msg", "ok", "int-msg", "ok"), ("int-msg", "ok", "int", "wrong")),
+        MIXED,
+        {"crash": 2, "lost": 1, "slow": 1, "late": 1, "error": 1},
+    ),
+    Case(
+        "parked-int",
+        (("msg", "int-parked", "ok", "int-parked"), ("ok", "msg", "int-parked")),
+        (("mixed", "custom", "ask", "both"),),
+        {"crash": 1, "lost": 1, "held": 1, "lose": 1},
+    ),
     Case("child", (("msg",), ("msg",)), CHILD, {"crash": 1, "held": 1}),
     Case("child-asks", (("msg", "ok"), ("int",)), CHILD_ASKS, {"crash": 1, "lost": 1, "slow": 1}),
     Case("operator", (("msg", "sys", "msg"), ("sys", "int")), TOOL, {"error": 3, "crash": 1}),
@@ -59,15 +87,20 @@ CASES = [
     Case("delete", (("msg", "del"), ("int",)), ASK, {"crash": 1, "slow": 1, "lost": 1}),
     Case(
         "everything",
-        (("msg", "ok", "msg", "ok"), ("msg", "int", "deny")),
-        (("both", "spawn", "allow", "text"), ("ask", "allow", "text")),
+        (("msg", "ok", "msg", "ok"), ("msg", "int", "deny", "ok")),
+        (("mixed", "spawn", "allow", "text"), ("mixed", "allow", "text")),
         {"crash": 2, "slow": 2, "dup": 1, "abort": 1, "lost": 1, "held": 1, "late": 1}
         | {"error": 2, "reboot": 1, "lose": 1},
     ),
 ]
-SEEDS = int(os.environ.get("WALKS", "24"))
+SEEDS = int(os.environ.get("WALKS", "32"))
 LENGTH = 250
 COVERED: Counter[str] = Counter()
+WINDOWS = ("idle", "requires_action", "rescheduling", "turn-between", "turn-write", "turn-model")
+WINDOWS += ("tools-between", "tools-write", "tools-dispatch")
+"""Where interrupts come."""
+ANSWERED = ("requires_action", "tools-between", "tools-write", "tools-dispatch")
+"""Where calls are answered."""
 
 
 class Walk:
@@ -89,6 +122,7 @@ class Walk:
         self.danger = (1.0, 0.2)[seed // 8 % 2]
         self.scripts = [list(script) for script in case.scripts]
         self.requests: list[Worker | None] = [None] * len(self.scripts)
+        self.wrong: list[Worker] = []
         self.trace: list[str] = []
 
     def run(self) -> None:
@@ -104,6 +138,7 @@ class Walk:
         for writes in list(self.world.flight):
             self.world.land(writes)
         self.world.settle()
+        assert all(isinstance(request.error, InvalidRequest) for request in self.wrong)
         COVERED["call-cancelled"] += len(self.world.cancelled)
         COVERED["request-stopped"] += self.world.stopped_requests
         COVERED["turn-interrupted"] += sum(
@@ -141,43 +176,69 @@ class Walk:
         if (request and not request.done) or not self.scripts[n]:
             return []
         op = self.scripts[n][0]
-        heads = self.world.snapshot.heads.values()
-        asks = any(use.state == "ask" for head in heads for use in head.uses)
-        if op in ("ok", "deny") and not asks and any(head.is_busy for head in heads):
+        busy = any(head.is_busy for head in self.world.snapshot.heads.values())
+        if op in ("ok", "deny") and not self._asking() and busy:
             return []  # it has not seen that use yet
+        if op == "wrong" and not self._unasking() and busy:
+            return []
         at_tools = any(e.stage == "tools" for e in self.world.open.values())
-        if op == "int-tools" and not at_tools and (self.world.open or self.world.primary.is_busy):
+        if op == "int-tools" and not at_tools and (self.world.open or busy):
+            return []
+        parked = self.world.primary.status == "requires_action"
+        if op == "int-parked" and not parked and busy:
             return []
         return [(f"client-{op}", lambda: self._request(n, op))]
 
+    def _asking(self) -> list[Use]:
+        """Calls that wait for somebody's answer."""
+        heads = self.world.snapshot.heads.values()
+        return [use for head in heads for use in head.uses if use.state == "ask"]
+
+    def _unasking(self) -> list[Use]:
+        """Calls with the kind of answer they do not wait for, or not any more."""
+        heads = self.world.snapshot.heads.values()
+        uses = [use for head in heads for use in head.uses]
+        return [replace(u, custom=not u.custom) if u.state == "ask" else u for u in uses]
+
     def _request(self, n: int, op: str) -> None:
-        """Begins the next request of a client; an answer whose use is not there yet stays in the
-        script while work goes on.
+        """Begins the next request of a client. An answer that finds nothing to answer is left
+        out.
         """
-        world = self.world
-        if op in ("ok", "deny"):
-            uses = [
-                u.event_id
-                for h in world.snapshot.heads.values()
-                for u in h.uses
-                if u.state == "ask"
-            ]
-            if not uses:
-                self.scripts[n].pop(0)
-                return
-            result = "allow" if op == "ok" else "deny"
-            self.requests[n] = clients.confirm(world, self.rng.choice(uses), result)
+        world, request = self.world, None
+        if op in ("ok", "deny", "wrong"):
+            uses = self._unasking() if op == "wrong" else self._asking()
+            if uses:
+                use = self.rng.choice(uses)
+                COVERED[f"{op}@{self._window(use.event_id)}"] += 1
+                request = clients.settle(world, use, "deny" if op == "deny" else "allow")
+                self.wrong += [request] if op == "wrong" else []
         elif op == "msg":
-            self.requests[n] = clients.message(world, f"{n}.{len(self.scripts[n])}")
+            request = clients.message(world, f"{n}.{len(self.scripts[n])}")
         elif op == "sys":
-            self.requests[n] = clients.system_message(world)
-        elif op == "int-tools":  # at once, or the tools are over before it is accepted
-            self.requests[n] = clients.interrupt(world).finish()
-        elif op == "int":
-            self.requests[n] = clients.interrupt(world)
+            request = clients.system_message(world)
+        elif op.startswith("int"):
+            COVERED[f"int@{self._window()}"] += 1
+            request = clients.interrupt(world, "instead" if op == "int-msg" else None)
+            if op in ("int-tools", "int-parked"):  # at once, or the moment has passed
+                request.finish()
         else:
-            self.requests[n] = clients.delete(world)
+            request = clients.delete(world)
+        self.requests[n] = request
         self.scripts[n].pop(0)
+
+    def _window(self, use_id: str | None = None) -> str:
+        """Where the primary thread, or the one that made a call, stands."""
+        heads = self.world.snapshot.heads.values()
+        owners = (h for h in heads if any(use.event_id == use_id for use in h.uses))
+        head = next(owners, self.world.primary)
+        if head.status != "running":
+            return head.status
+        runs = (e for e in self.world.open.values() if e.run.thread_id == head.thread_id)
+        execution = next(runs, None)
+        if execution is None:
+            return "unstarted"
+        at = execution.worker.at if execution.worker and not execution.worker.done else "between"
+        return f"{execution.stage}-{at}"
 
     def _worker(self, worker: Worker, *, faults: bool) -> list[tuple[str, Callable[[], None]]]:
         found = [(f"step-{worker.at}", worker.step)]
@@ -268,8 +329,6 @@ class Walk:
         recovery.sweep(self.world.app)
 
     def _late(self) -> None:
-        from dataclasses import replace
-
         from freehold.ports import Run
 
         head, key = self.world.primary, self.world.key
@@ -316,6 +375,8 @@ def test_the_walks_reached_every_kind_of_step():
         "lose",
         "sweep",
     }
+    wanted |= {f"int@{window}" for window in WINDOWS}
+    wanted |= {f"{op}@{place}" for op in ("ok", "wrong") for place in ANSWERED}
     if COVERED:
         print("\nphases:", dict(sorted(COVERED.items())))
         assert wanted <= set(COVERED)

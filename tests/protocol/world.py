@@ -39,6 +39,7 @@ from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
 from tests.judge import judge
 from tests.protocol.invariants import Feed, check_session
+from tests.protocol.judge import judge
 from tests.protocol.sessions import seed_session
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -365,12 +366,16 @@ _CALLS = {
     "calls": ["bash", "bash"],
     "ask": ["write"],
     "both": ["bash", "write"],
+    "custom": ["lookup"],
+    "mixed": ["bash", "write", "lookup", "nowhere"],
     "spawn": ["spawn"],
 }
 
 
 class _Model:
-    """Answers by the script of the thread, one word a committed reply."""
+    """Answers by the script of the thread, one word a committed reply, where the Messages API would
+    answer at all.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
