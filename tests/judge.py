@@ -13,5 +13,6 @@ _SEAL = Seal(sign=signature, thinking_before=lambda _: None, was_paused=lambda _
 
 def judge(request):
     """Raises Refused for a request that the API would not take."""
-    body = json.loads(json.dumps(dict(call_of(request).body)))
-    check(body, betas=frozenset(), seal=_SEAL)
+    call = call_of(request)
+    betas = frozenset(call.headers.get("anthropic-beta", "").split(","))
+    check(json.loads(json.dumps(dict(call.body))), betas=betas, seal=_SEAL)

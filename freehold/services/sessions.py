@@ -66,7 +66,7 @@ def create_session(
         draft = _first_commit(app, caller, key, thread_id, agent.name)
         if events:
             append.append_events(draft, events)
-        doc = _doc(key, draft.at, agent, request)
+        doc = _doc(key, timestamp(now), agent, request)
         session = render(app, doc, draft.session, draft.primary)
         draft.extra += [
             write_doc(app.blobs, key, doc, revision=0),

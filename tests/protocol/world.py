@@ -39,7 +39,6 @@ from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
 from tests.judge import judge
 from tests.protocol.invariants import Feed, check_session
-from tests.protocol.judge import judge
 from tests.protocol.sessions import seed_session
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
