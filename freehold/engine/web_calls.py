@@ -15,7 +15,7 @@ from freehold.domain.entry import Entry
 from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
 from freehold.engine.history import History
-from freehold.errors import SandboxLost, ToolError, WebCallStopped
+from freehold.errors import ToolError, WebCallStopped
 from freehold.keys import SessionKey
 from freehold.ports import App, SandboxRef, WebCall
 from freehold.session_doc import read_doc
@@ -68,14 +68,16 @@ class WebCalls:
         refused = refusal(call, WEB_TOOLS)
         if refused is not None:
             return ToolResult.text(refused, is_error=True)
-        opened = self._open(call)
-        if isinstance(opened, ToolResult):
-            return opened
         try:
+            opened = self._open(call)
+            if isinstance(opened, ToolResult):
+                return opened
             with self._registered(opened):
                 return self._shortened(call, opened.result())
         except WebCallStopped:
             return self._stopped
+        except ToolError as error:
+            return ToolResult.text(str(error), is_error=True)
 
     def interrupt(self) -> None:
         """Ends every call at once; each answers that it was interrupted."""
@@ -172,6 +174,6 @@ class WebCalls:
             written = None
             while written is None and not self._is_stopped:
                 written = self._app.sandboxes.execute(ref, boot_id, write)
-        except (SandboxLost, ToolError):
+        except ToolError:
             return False
         return written is not None and not written.is_error

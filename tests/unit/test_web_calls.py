@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -147,6 +148,16 @@ def test_an_input_that_is_not_the_tools_is_a_result(tmp_path, net):
     bench.ask({"tools": [{"tool": "web_fetch", "input": {}}, BASH]})
     assert [result["is_error"] for result in bench.results] == [True, False]
     assert bench.texts()[0] == "web_fetch: url: Field required"
+
+
+def test_a_search_that_was_offered_before_a_restart_without_an_endpoint_is_a_result(tmp_path, net):
+    bench = WebBench(tmp_path, net, web=net.web(search_url="http://127.0.0.1:9"))
+    bench.ask({"tool": "web_search", "input": {"query": "words"}}, drain=False)
+    run = bench.runs.waiting.pop()
+    assert run_turn(bench.app, run).next == "tools"
+    assert run_tools(replace(bench.app, web=net.web()), run).next == "turn"
+    assert bench.results[0]["is_error"] is True
+    assert bench.texts() == ["unavailable: this server has no search endpoint"]
 
 
 def test_an_interrupt_ends_a_fetch_at_once(tmp_path, net):
