@@ -13,6 +13,7 @@ from pathlib import Path
 from freehold.adapters.blobs import DirectoryBlobs
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
+from freehold.adapters.web import PublicWeb
 from freehold.domain import chain
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
@@ -86,6 +87,7 @@ def app_at(place):
             runs=Queue(),
             feed=ProcessFeed(),
             clock=now,
+            web=PublicWeb(),
         )
         yield app, faulty
 
