@@ -32,27 +32,41 @@ class ApiError(Exception):
 
 
 class InvalidRequest(ApiError):
+    """400: what was sent cannot be accepted, or not now. The message names the field or the cause;
+    the same request fails again.
+    """
+
     status = 400
     type = "invalid_request_error"
 
 
 class AuthenticationFailed(ApiError):
+    """401: no key, or one that nobody was given or that has been revoked."""
+
     status = 401
     type = "authentication_error"
 
 
 class PermissionDenied(ApiError):
+    """403: the key does not reach what was asked for, such as another workspace."""
+
     status = 403
     type = "permission_error"
 
 
 class NotFound(ApiError):
+    """404: there is nothing of this id in the workspace, or no such path; without the beta header
+    no path of the API is there.
+    """
+
     status = 404
     type = "not_found_error"
 
 
 class Conflict(ApiError):
-    """409. SDKs repeat a 409 twice unless told otherwise, so each says whether that can help."""
+    """409: it contradicts what is there, such as a name that is taken or a version that has moved
+    on. SDKs repeat a 409 unless told otherwise, so each says whether that can help.
+    """
 
     status = 409
     type = "conflict_error"
@@ -64,12 +78,16 @@ class Conflict(ApiError):
 
 
 class RequestTooLarge(ApiError):
+    """413: the body is larger than the limit that the message names."""
+
     status = 413
     type = "request_too_large"
 
 
 class RateLimited(ApiError):
-    """429: the workspace has made its requests of this minute. `headers` say what was allowed."""
+    """429: the workspace has made its requests of this minute. Headers say what was allowed and
+    when a repeat helps.
+    """
 
     status = 429
     type = "rate_limit_error"
@@ -89,8 +107,8 @@ class Unavailable(ApiError):
 
 
 class NotYetSupported(InvalidRequest):
-    """A documented feature of the API that this server refuses by name (docs/divergences.md lists
-    each).
+    """400: a documented feature of the API that this server refuses by name. `docs/divergences.md`
+    lists each.
     """
 
     def __init__(self, feature: str) -> None:

@@ -21,7 +21,7 @@ class MethodNotAllowed(ApiError):
 
 
 class InternalError(ApiError):
-    """500 for whatever nobody foresaw. Says nothing but the request id to look for in the log."""
+    """500: what nobody foresaw. It says nothing but the request id to look for in the log."""
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"Internal server error. The server's log says more about {request_id}.")

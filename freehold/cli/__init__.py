@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from freehold import __version__
 from freehold.cli.demo import demo
 from freehold.cli.doctor import doctor
+from freehold.cli.errors import errors
 from freehold.cli.keys import keys
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
@@ -37,6 +38,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
 app.command()(doctor)
 app.command()(demo)
+app.command()(errors)
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from freehold.wire.agent_definition import (
     Effort,
+    EffortLevel,
     ModelConfig,
     ServiceAccountExecutionIdentity,
     Speed,
@@ -40,7 +41,10 @@ class ModelConfigParams(WireModel):
     """A model. Raises ValueError for a level the model does not know."""
 
     id: str = Field(min_length=1, max_length=MAX_NAME)
-    effort: Annotated[Effort | None, BeforeValidator(_effort_object)] = None
+    effort: Annotated[
+        Effort | None,
+        BeforeValidator(_effort_object, json_schema_input_type=EffortLevel | Effort | None),
+    ] = None
     speed: Speed | None = None
     inference_geo: Annotated[None, not_yet("model.inference_geo")] = None
 
@@ -63,7 +67,10 @@ class ModelConfigParams(WireModel):
         return ModelConfig(id=self.id, effort=self.effort or effort, speed=self.speed or "standard")
 
 
-ModelParams = Annotated[ModelConfigParams, BeforeValidator(_model_object)]
+ModelParams = Annotated[
+    ModelConfigParams,
+    BeforeValidator(_model_object, json_schema_input_type=str | ModelConfigParams),
+]
 ExecutionIdentityParams = Annotated[
     ServiceAccountExecutionIdentity | None,
     not_yet_types({"aws_role": "execution_identity: aws_role"}),

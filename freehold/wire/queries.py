@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from freehold.errors import InvalidRequest
 from freehold.ids import parse_timestamp, timestamp
@@ -37,7 +37,9 @@ def _instant(value: object) -> object:
 
 QueryInt = Annotated[int, BeforeValidator(_integer)]
 QueryBool = Annotated[bool, BeforeValidator(_boolean)]
-Instant = Annotated[str, BeforeValidator(_instant)]
+Instant = Annotated[
+    str, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 class Bound(NamedTuple):

@@ -69,9 +69,9 @@ class AgentWithOverridesParams(_AgentReference):
         return agent.model_copy(update=changed)
 
 
+_AgentObject = Annotated[AgentParams | AgentWithOverridesParams, Field(discriminator="type")]
 SessionAgentParams = Annotated[
-    Annotated[AgentParams | AgentWithOverridesParams, Field(discriminator="type")],
-    BeforeValidator(_agent_object),
+    _AgentObject, BeforeValidator(_agent_object, json_schema_input_type=str | _AgentObject)
 ]
 
 

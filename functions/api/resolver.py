@@ -41,6 +41,7 @@ class Resolver(APIGatewayRestResolver):
         self._allowance: Allowance | None = None
         for operation in OPERATIONS:
             self.route(operation.path, method=operation.method)(self._serving(operation))
+        self.route("/openapi.json", method="GET")(self._describe)
         self.not_found(self._no_route)
         self.exception_handler(ApiError)(self._refuse)
         self.exception_handler(Exception)(self._crash)
@@ -112,6 +113,12 @@ class Resolver(APIGatewayRestResolver):
     @property
     def _is_base64(self) -> bool:
         return self._event.get("isBase64Encoded") is True
+
+    def _describe(self) -> Response[str]:
+        """For anybody, as the path of every operation is."""
+        from functions.api.openapi import openapi_json  # noqa: PLC0415 - no other request pays
+
+        return Response(200, _JSON, openapi_json(), self._headers())
 
     # ------------------------------------------------------------ refusals
     def _no_route(self, _: NotFoundError) -> Response[str]:

@@ -10,6 +10,7 @@ import tomllib
 import pytest
 
 from freehold.cli import app
+from freehold.cli.errors import _CODES, error_reference
 from tests.docs.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,12 +72,46 @@ def test_the_benchmarks_that_the_document_names_exist():
     assert not [name for name in programs if not (ROOT / "bench" / f"{name}.py").exists()]
 
 
+def test_the_errors_are_those_that_the_command_prints():
+    assert (ROOT / "docs/errors.md").read_text() == error_reference()
+
+
+def _used_codes():
+    """Every `error_code` that a refusal is given, read from the calls."""
+    found = set()
+    for path in (*(ROOT / "freehold").rglob("*.py"), *(ROOT / "functions").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values, strict=True)
+                found |= {
+                    value.value
+                    for key, value in pairs
+                    if isinstance(key, ast.Constant)
+                    and key.value == "error_code"
+                    and isinstance(value, ast.Constant)
+                }
+    return found
+
+
+def test_every_error_code_is_explained_and_no_other():
+    used = _used_codes()
+    assert used
+    assert used == set(_CODES)
+
+
+def test_every_kind_of_refusal_is_explained():
+    rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", error_reference(), re.MULTILINE)
+    expected = {400, 401, 403, 404, 405, 409, 413, 429, 500, 503}
+    assert {int(status) for status, _, _ in rows} == expected
+    assert all(meaning.endswith(".") for _, _, meaning in rows)
+
+
 def test_every_command_has_help():
     commands = [
         *app.registered_commands,
         *(c for group in app.registered_groups for c in group.typer_instance.registered_commands),
     ]
-    assert len(commands) == 7
+    assert len(commands) == 8
     assert not [command for command in commands if not (command.callback.__doc__ or "").strip()]
 
 

@@ -85,6 +85,7 @@ LAYERS = {
     "functions.api": Layer(
         EDGE | {"functions.admission", "functions.envelope"}, {"aws_lambda_powertools", "pydantic"}
     ),
+    "functions.api.openapi": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
     "functions": Layer(CORE | {"freehold.engine", "freehold.settings"}, {"aws_lambda_powertools"}),
     **{
@@ -171,7 +172,12 @@ def _violations(module: str, tree: ast.AST) -> list[str]:
     for imported in _imports(tree, module):
         top = imported.split(".")[0]
         if top in OURS:
-            permitted = _below(imported, own) or any(_below(imported, name) for name in layer.ours)
+            # The package itself is its version, which is everybody's.
+            permitted = (
+                imported == "freehold"
+                or _below(imported, own)
+                or any(_below(imported, name) for name in layer.ours)
+            )
         else:
             permitted = top in sys.stdlib_module_names or top in layer.others
         if not permitted:
