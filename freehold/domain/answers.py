@@ -24,6 +24,9 @@ from freehold.wire.events import (
 
 Answer: TypeAlias = UserToolConfirmationEvent | UserCustomToolResultEvent
 
+_LONGEST_ID = 64
+"""Of what a refusal repeats."""
+
 
 def resolve_first(draft: Draft, events: Sequence[Event]) -> bool:
     """Whether the request answers a parked thread that an interrupt has not reached yet. That
@@ -53,7 +56,7 @@ def settle_use(draft: Draft, event: Answer, position: int) -> None:
         wanted = "a result" if is_result else "confirmation"
         raise InvalidRequest(
             f"Invalid {event.type} event at events[{position}]: "
-            f"no {kind} {_use_id(event)} is waiting for {wanted}"
+            f"no {kind} {_use_id(event)[:_LONGEST_ID]} is waiting for {wanted}"
         )
     head, use = found
     draft.need("gen")

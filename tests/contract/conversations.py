@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import anthropic
@@ -21,6 +22,7 @@ from freehold.adapters.claude import ClaudeModel
 from freehold.adapters.subprocess_sandbox import Probe
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.script import script
+from freehold.toolset import INTERRUPTED, ToolResult
 from tests.contract.test_sdk import known, new_session
 from tests.servers import Server, server_in_process, server_in_thread, wait_for
 from tests.unit.sessions import Echo
@@ -77,7 +79,7 @@ def call(name, **given):
 
 
 class Sandbox(Echo):
-    """As `Echo`, and a call of `wait` stands still until it is cancelled."""
+    """As `Echo`, and a call of `wait` stands still until the test lets it go or it is cancelled."""
 
     def __init__(self):
         super().__init__()
@@ -87,7 +89,8 @@ class Sandbox(Echo):
         """As it was before any call."""
         self.calls = []
         self.waiting = threading.Event()
-        self.cancelled = threading.Event()
+        self.go = threading.Event()
+        self.cancelled = False
 
     def usable(self):
         return Probe("bubblewrap", ())
@@ -95,12 +98,15 @@ class Sandbox(Echo):
     def execute(self, sandbox, boot_id, call):
         if call.input.get("command") == "wait":
             self.waiting.set()
-            assert self.cancelled.wait(20)
+            assert self.go.wait(20)
+        if self.cancelled:
+            return ToolResult.text(INTERRUPTED, is_error=True)
         return super().execute(sandbox, boot_id, call)
 
     def cancel(self, sandbox, boot_id, calls):
         del sandbox, boot_id, calls
-        self.cancelled.set()
+        self.cancelled = True
+        self.go.set()
 
 
 @dataclass
@@ -253,7 +259,7 @@ def conversation(place, *, tools=(ASKING, LOOKUP)):
             yield talk
     else:
         yield talk
-    assert [r.status for r in talk.requests if r.status not in (None, 200)] == []
+    assert HTTPStatus.BAD_REQUEST not in [recorded.status for recorded in talk.requests]
 
 
 @contextmanager

@@ -421,7 +421,7 @@ def test_answers_that_come_while_other_calls_run_need_no_idle(talk):
         "user.tool_confirmation allow write",
     ]
     assert talk.told() == begun
-    talk.place.sandbox.cancelled.set()
+    talk.place.sandbox.go.set()
     assert talk.when_idle() == [
         *begun,
         "agent.tool_result bash",
@@ -437,7 +437,7 @@ def test_a_message_sent_while_calls_run_waits_behind_the_answers(talk):
     talk.send(says({"tools": calls}, {"say": "Never."}))
     assert talk.place.sandbox.waiting.wait(20)
     talk.send(says({"say": "Both read."}))
-    talk.place.sandbox.cancelled.set()
+    talk.place.sandbox.go.set()
     parked = [
         *opened("agent.tool_use bash allow", "agent.custom_tool_use lookup"),
         "user.message queued",
