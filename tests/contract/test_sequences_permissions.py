@@ -335,6 +335,15 @@ def test_a_custom_tool_is_run_by_the_client(talk):
     assert offered == {name: value for name, value in LOOKUP.items() if name != "type"}
 
 
+def test_an_agent_with_custom_tools_alone_is_told_of_no_sandbox(somewhere):
+    with conversation(somewhere, tools=[LOOKUP]) as talk:
+        talk.send(says(call("bash", command="x"), {"say": "Then not."}))
+        told = talk.when_idle()
+        assert "agent.tool_use bash deny" in told
+        assert "system" not in talk.requests[0].json
+        assert [tool["name"] for tool in talk.requests[0].json["tools"]] == ["lookup"]
+
+
 def test_a_result_of_every_kind_of_block_reaches_the_model(talk):
     content = [
         {"type": "text", "text": "Four of them."},

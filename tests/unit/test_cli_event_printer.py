@@ -46,6 +46,22 @@ def _lines(screen):
         (_event("session.status_idle", stop_reason={"type": "end_turn"}), "end_turn"),
         (
             _event(
+                "session.status_idle",
+                stop_reason={"type": "requires_action", "event_ids": ["sevt_2", "sevt_3"]},
+            ),
+            "requires_action sevt_2 sevt_3",
+        ),
+        (_event("agent.custom_tool_use", name="lookup", input={"q": 1}), 'lookup {"q": 1}'),
+        (
+            _event("user.custom_tool_result", custom_tool_use_id="x", content=_text("found")),
+            "found",
+        ),
+        (
+            _event("user.tool_confirmation", tool_use_id="sevt_2", result="allow"),
+            "allow sevt_2",
+        ),
+        (
+            _event(
                 "session.error",
                 error={
                     "type": "model_overloaded_error",
