@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from bench.report import machine, percentile
 from freehold.adapters.blobs import DirectoryBlobs
@@ -70,10 +71,10 @@ def measure(directory: Path, turns: int, *, free: bool) -> Figures:
     records = _Counted(store, free=free)
     blobs, secrets = DirectoryBlobs(directory / "blobs"), LocalSecrets(directory / "secret.key")
     log = EventLog(records, blobs, secrets)
-    nothing = None
+    nothing: Any = None  # no run is started
     app = App(
         Settings(), records, blobs, secrets, log, nothing, nothing, nothing, nothing, now, nothing
-    )  # type: ignore[arg-type]
+    )
     key, heads = _session(app)
     records.attempts = 0
     claims: list[float] = []

@@ -1,6 +1,6 @@
 """Agents: what clients send and what they are answered (BEHAVIOUR 2)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -58,15 +58,20 @@ class CreateAgent(WireModel):
     metadata: Metadata = Field(default_factory=dict)
 
 
+def _not_null(kind: Any) -> BeforeValidator:
+    """May be omitted, but not cleared."""
+    return BeforeValidator(not_null, json_schema_input_type=kind)
+
+
 class UpdateAgent(WireModel):
     """The body of an update: a field not in `model_fields_set` keeps its value.
 
     `name`, `model` and `version` cannot be null (BEHAVIOUR 0).
     """
 
-    version: Annotated[int | None, Field(ge=1), BeforeValidator(not_null)] = None
-    name: Annotated[NameParams | None, BeforeValidator(not_null)] = None
-    model: Annotated[ModelParams | None, BeforeValidator(not_null)] = None
+    version: Annotated[int | None, Field(ge=1), _not_null(Annotated[int, Field(ge=1)])] = None
+    name: Annotated[NameParams | None, _not_null(NameParams)] = None
+    model: Annotated[ModelParams | None, _not_null(ModelParams)] = None
     description: DescriptionParams = None
     system: SystemParams = None
     tools: ToolsParams = Field(default_factory=list)

@@ -29,7 +29,7 @@ def _ignored(_: object) -> None:
 
 ThreadId = Annotated[str, AfterValidator(_thread_id)]
 EventId = Annotated[str, Field(min_length=1)]
-Routed = Annotated[None, BeforeValidator(_ignored)]
+Routed = Annotated[None, BeforeValidator(_ignored, json_schema_input_type=Any)]
 
 
 class _Params(WireModel):

@@ -32,11 +32,16 @@ def check_metadata(bag: Mapping[str, str]) -> dict[str, str]:
 
 
 Metadata = Annotated[
-    dict[str, str], BeforeValidator(_null_is_empty), AfterValidator(check_metadata)
+    dict[str, str],
+    BeforeValidator(_null_is_empty, json_schema_input_type=dict[str, str] | None),
+    AfterValidator(check_metadata),
 ]
 """A bag as sent with a create; null = empty."""
 
-MetadataPatch = Annotated[dict[str, str | None], BeforeValidator(_null_is_empty)]
+MetadataPatch = Annotated[
+    dict[str, str | None],
+    BeforeValidator(_null_is_empty, json_schema_input_type=dict[str, str | None] | None),
+]
 """A patch as sent with an update: a string sets, null deletes."""
 
 

@@ -1,10 +1,13 @@
 """Input this server knows and refuses by name until it is built (docs/divergences.md)."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from freehold.errors import NotYetSupported
+
+_Nothing = Annotated[list[None], Field(max_length=0)]
 
 
 def not_yet(feature: str) -> BeforeValidator:
@@ -17,7 +20,7 @@ def not_yet(feature: str) -> BeforeValidator:
         if value is not None and value != []:
             raise NotYetSupported(feature)
 
-    return BeforeValidator(refuse)
+    return BeforeValidator(refuse, json_schema_input_type=_Nothing | None)
 
 
 def not_yet_types(features: Mapping[str, str]) -> BeforeValidator:

@@ -80,6 +80,9 @@ def _null_is_empty(value: object) -> object:
     return [] if value is None else value
 
 
+InitialEvents = Annotated[list[InitialEventParams], Field(max_length=MAX_INITIAL_EVENTS)]
+
+
 class CreateSession(WireModel):
     """The body of a create."""
 
@@ -88,9 +91,8 @@ class CreateSession(WireModel):
     title: str | None = None
     metadata: Metadata = Field(default_factory=dict)
     initial_events: Annotated[
-        list[InitialEventParams],
-        BeforeValidator(_null_is_empty),
-        Field(max_length=MAX_INITIAL_EVENTS),
+        InitialEvents,
+        BeforeValidator(_null_is_empty, json_schema_input_type=InitialEvents | None),
     ] = Field(default_factory=list)
     resources: Annotated[None, not_yet("resources")] = None
     vault_ids: Annotated[None, not_yet("vault_ids")] = None

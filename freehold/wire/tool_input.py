@@ -91,12 +91,16 @@ def _source_object(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
+def _short(kind: Any) -> BeforeValidator:
+    return BeforeValidator(_source_object, json_schema_input_type=str | kind)
+
+
 class WebFetchURLSourcesParams(WireModel):
     """Where a URL must have been seen before it may be fetched."""
 
-    user_input: Annotated[UserInputSource, BeforeValidator(_source_object)] | None = None
-    client_tool_results: Annotated[ToolResultSource, BeforeValidator(_source_object)] | None = None
-    server_tool_results: Annotated[ToolResultSource, BeforeValidator(_source_object)] | None = None
+    user_input: Annotated[UserInputSource, _short(UserInputSource)] | None = None
+    client_tool_results: Annotated[ToolResultSource, _short(ToolResultSource)] | None = None
+    server_tool_results: Annotated[ToolResultSource, _short(ToolResultSource)] | None = None
 
     @field_validator("client_tool_results", "server_tool_results")
     @classmethod
@@ -190,9 +194,10 @@ class AgentToolset20260401Params(WireModel):
 
     type: Literal["agent_toolset_20260401"]
     default_config: AgentToolsetDefaultConfigParams | None = None
-    configs: Annotated[list[AgentToolConfigParams], BeforeValidator(_null_is_empty)] = Field(
-        default_factory=list
-    )
+    configs: Annotated[
+        list[AgentToolConfigParams],
+        BeforeValidator(_null_is_empty, json_schema_input_type=list[AgentToolConfigParams] | None),
+    ] = Field(default_factory=list)
 
     @field_validator("configs")
     @classmethod
@@ -280,10 +285,10 @@ def _check_tools(
     return tools
 
 
+_Tools = Annotated[list[ToolParams], Field(max_length=MAX_TOOLS)]
 ToolsParams = Annotated[
-    list[ToolParams],
-    BeforeValidator(_null_is_empty),
-    Field(max_length=MAX_TOOLS),
+    _Tools,
+    BeforeValidator(_null_is_empty, json_schema_input_type=_Tools | None),
     AfterValidator(_check_tools),
 ]
 """The `tools` of an agent; null = none."""

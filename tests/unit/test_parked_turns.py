@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from freehold.testing.script import script
-from tests.protocol.judge import judge
+from tests.judge import judge
 from tests.unit.sessions import Bench
 
 CALLS = [{"tool": "bash", "input": {"command": "ran"}}, {"tool": "write"}, {"tool": "lookup"}]
