@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from freehold.settings import Settings
 
@@ -47,7 +47,7 @@ class FunctionEnvironment(BaseModel):
     def variables(self) -> dict[str, str]:
         """The variables that `read` takes; a field without a value is left out."""
         given = self.model_dump(exclude_none=True)
-        return {PREFIX + field.upper(): value for field, value in given.items()}
+        return {PREFIX + field.upper(): str(value) for field, value in given.items()}
 
 
 class StoreEnvironment(FunctionEnvironment):
@@ -61,6 +61,20 @@ class StoreEnvironment(FunctionEnvironment):
     def settings(self) -> Settings:
         """This platform's numbers; the paths and ports of a laptop keep their defaults, unused."""
         return Settings(max_body_bytes=MAX_BODY_BYTES)
+
+
+class ApiEnvironment(StoreEnvironment):
+    """What a function needs besides that answers clients. A limit that is absent is none."""
+
+    create_requests_per_minute: PositiveInt | None = None
+    read_requests_per_minute: PositiveInt | None = None
+
+    def settings(self) -> Settings:
+        return Settings(
+            max_body_bytes=MAX_BODY_BYTES,
+            create_requests_per_minute=self.create_requests_per_minute,
+            read_requests_per_minute=self.read_requests_per_minute,
+        )
 
 
 class TurnEnvironment(StoreEnvironment):
@@ -81,7 +95,7 @@ class TurnEnvironment(StoreEnvironment):
 
 
 FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
-    "api": StoreEnvironment,
+    "api": ApiEnvironment,
     "run_turn": TurnEnvironment,
     "run_tools": StoreEnvironment,
     "reaper": StoreEnvironment,

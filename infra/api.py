@@ -9,7 +9,7 @@ from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
-from freehold.settings_aws import StoreEnvironment
+from freehold.settings_aws import ApiEnvironment
 from infra.acknowledged import acknowledge
 from infra.context import Context
 from infra.data import Data
@@ -70,11 +70,13 @@ class Api(Stack):
         function = Function(
             self,
             folder="api",
-            environment=StoreEnvironment(
+            environment=ApiEnvironment(
                 state_machine_arn=permissions.state_machine_arn,
                 table_name=data.table.table_name,
                 bucket_name=data.bucket.bucket_name,
                 key_arn=data.key.key_arn,
+                create_requests_per_minute=context.create_requests_per_minute or None,
+                read_requests_per_minute=context.read_requests_per_minute or None,
             ),
             limits=_LIMITS,
             package=package(self, context),

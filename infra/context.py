@@ -38,6 +38,10 @@ class Context(BaseModel):
     """`scripted` answers from a script and needs no key: to try an installation out."""
     model_base_url: str = ""
     """An endpoint of the Messages API; empty for the Claude API."""
+    create_requests_per_minute: int = Field(default=0, ge=0)
+    """Of each workspace: creates, updates, archivals and deletions; 0 for any number."""
+    read_requests_per_minute: int = Field(default=0, ge=0)
+    """Of each workspace: retrievals, lists and streams; 0 for any number."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     """7, 30, 90 or 365."""
     retain_data: bool = True

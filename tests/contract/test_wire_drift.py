@@ -121,7 +121,6 @@ def test_every_feature_that_waits_is_named_to_users():
         "multi-agent sessions": "`multiagent`",
         "outcomes": "`user.define_outcome`",
         "session resources": "`resources`",
-        "system messages": "`system.message`",
         "workflow runs": "`multiagent`",
         "compaction": "compaction",
     }

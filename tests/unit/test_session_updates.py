@@ -49,7 +49,7 @@ def test_a_message_that_comes_between_the_look_and_the_write_refuses_the_update(
         update(bench, {"title": "Never", **NO_TOOLS}, app)
     assert "session.updated" not in bench.kinds()
     bench.runs.drain(bench.app)
-    assert tool_names(bench.model.requests[0]) == ["bash", "write"]
+    assert tool_names(bench.model.requests[0]) == ["bash", "write", "lookup"]
 
 
 def test_two_updates_at_once_are_both_kept(bench):

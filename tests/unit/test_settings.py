@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from freehold.settings import Settings, explain
+from freehold.settings_aws import PREFIX, ApiEnvironment
 
 
 def test_a_claim_outlives_two_renewals():
@@ -80,3 +81,13 @@ def test_settings_printed_show_no_secret():
         }
     )
     assert "hidden" not in f"{found!r} {found}"
+
+
+def test_limits_of_requests_reach_the_functions_that_answer_clients():
+    stored = {"STATE_MACHINE_ARN": "a", "TABLE_NAME": "t", "BUCKET_NAME": "b", "KEY_ARN": "k"}
+    limits = {"CREATE_REQUESTS_PER_MINUTE": "3", "READ_REQUESTS_PER_MINUTE": "5"}
+    variables = {PREFIX + name: value for name, value in {**stored, **limits}.items()}
+    environment = ApiEnvironment.read(variables)
+    assert environment.variables() == variables
+    settings = environment.settings()
+    assert (settings.create_requests_per_minute, settings.read_requests_per_minute) == (3, 5)

@@ -90,7 +90,7 @@ def test_an_unknown_field_is_named_with_its_path():
         (CreateAgent, {**AGENT, "name": "x" * 257}, "name: String should have at most 256"),
         (CreateAgent, {**AGENT, "description": "x" * 2049}, "description: String should have at"),
         (CreateAgent, {**AGENT, "metadata": {"a": 1}}, "metadata.a: Input should be a valid str"),
-        (CreateAgent, {**AGENT, "tools": [{"type": "z"}]}, "tools.0.type: Input should be 'agent"),
+        (CreateAgent, {**AGENT, "tools": [{"type": "z"}]}, "tools.0: type must be one of 'agent_"),
         (UpdateAgent, {"name": None}, "name: cannot be null"),
         (UpdateAgent, {"model": None}, "model: cannot be null"),
         (UpdateAgent, {"version": None}, "version: cannot be null"),
