@@ -9,16 +9,16 @@ from freehold.adapters.aws_clients import LateClient, client
 from freehold.adapters.dynamodb import DynamoRecords
 from freehold.adapters.keyed_model import KeyedModel
 from freehold.adapters.kms_secrets import KmsSecrets
+from freehold.adapters.late_web import LateWeb
 from freehold.adapters.no_sandbox import NoSandbox
 from freehold.adapters.polling_feed import PollingFeed
 from freehold.adapters.s3_blobs import S3Blobs
 from freehold.adapters.step_functions import StepFunctionsRuns
 from freehold.adapters.stored_key import StoredKey
-from freehold.adapters.web import PublicWeb
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
 from freehold.ids import now
-from freehold.ports import App, Model, Records, Runs
+from freehold.ports import App, Model, Records, Runs, Web
 from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
         runs=runs(environment),
         feed=PollingFeed(),
         clock=now,
-        web=PublicWeb(),
+        web=LateWeb(("web_fetch",), _public_web),
     )
 
 
@@ -77,6 +77,12 @@ def warm_up(app: App) -> None:
     except ModelError as error:
         # No key yet, or it cannot be read now: the first request says so to whoever makes it.
         _log.warning("model_not_ready", extra={"error": error.message})
+
+
+def _public_web() -> Web:
+    from freehold.adapters.web import PublicWeb  # noqa: PLC0415 - `run_tools` alone pays
+
+    return PublicWeb()
 
 
 def _model(environment: StoreEnvironment) -> Model:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "FREEHOLD_"
+START = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+"""Set for every function: the layer has no plugin of pydantic's, and to look for one would read the
+metadata of every distribution at each cold start.
+"""
 MAX_BODY_BYTES = 5 * 1024 * 1024
 """A request reaches the function inside an event of 6 MB at most, escaped as a JSON string."""
 

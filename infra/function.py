@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from freehold.settings_aws import FunctionEnvironment
+from freehold.settings_aws import START, FunctionEnvironment
 from infra.acknowledged import acknowledge
 from infra.context import Context
 from infra.packaging import RUNTIME, Package
@@ -56,7 +56,7 @@ class Function(Construct):
             layers=[package.layer],
             handler=f"functions.{folder}.index.handler",
             role=self.role,
-            environment=environment.variables(),
+            environment={**environment.variables(), **START},
             timeout=Duration.seconds(limits.seconds),
             memory_size=limits.megabytes,
             log_group=log,

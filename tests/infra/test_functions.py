@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from freehold.settings_aws import FUNCTIONS, PREFIX
+from freehold.settings_aws import FUNCTIONS, PREFIX, START
 from tests.infra.synthesis import ROOT
 from tests.infra.templates import listed
 
@@ -34,7 +34,7 @@ def test_a_stack_provides_every_variable_that_its_function_requires(assembly, fo
     plain = {name: value if isinstance(value, str) else "resolved" for name, value in given.items()}
     FUNCTIONS[folder].read(plain)
     known = {PREFIX + field.upper() for field in FUNCTIONS[folder].model_fields}
-    assert set(given) <= known
+    assert set(given) <= known | set(START)
 
 
 def test_a_function_refuses_to_start_without_a_variable():
