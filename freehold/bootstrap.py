@@ -45,6 +45,7 @@ def local(
     records = SqliteRecords(
         directory / "freehold.db", synchronous=settings.synchronous, stream=feed.ring
     )
+    model = model or _model(settings)
     blobs = DirectoryBlobs(directory / "blobs")
     secrets = LocalSecrets(directory / "secret.key")
     return App(
@@ -53,13 +54,18 @@ def local(
         blobs=blobs,
         secrets=secrets,
         log=EventLog(records, blobs, secrets),
-        model=model or _model(settings),
+        model=model,
         sandboxes=sandboxes or SubprocessSandboxes(directory, secrets, settings.sandbox),
         runs=runs,
         feed=feed,
         clock=clock,
-        web=web or PublicWeb(settings.search_url, settings.search_key),
+        web=web or _web(settings, model),
     )
+
+
+def _web(settings: Settings, model: Model) -> Web:
+    search_model = model if settings.model_searches else None
+    return PublicWeb(settings.search_url, settings.search_key, search_model=search_model)
 
 
 def _model(settings: Settings) -> Model:

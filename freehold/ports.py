@@ -271,6 +271,10 @@ class Sandboxes(Protocol):
 class WebCall(Protocol):
     """One call of a web tool. Ask for its result once, from one thread."""
 
+    @property
+    def usage(self) -> Usage:
+        """What it spent of the model so far."""
+
     def result(self) -> ToolResult:
         """What the model is shown; a call that fails for reasons of its own is an error result.
 
@@ -303,9 +307,10 @@ class Web(Protocol):
         permits: Callable[[str], bool],
         domains: Sequence[str],
         location: Mapping[str, str],
+        model: str,
     ) -> WebCall:
         """`search_result` blocks. `domains` are the only ones wanted, if any; `location` has the
-        fields of `user_location` that are set.
+        fields of `user_location` that are set; `model` is the agent's, should one be asked.
         """
 
 

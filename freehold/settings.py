@@ -66,7 +66,7 @@ class Settings(BaseModel):
     anthropic_base_url: Annotated[str, AfterValidator(_http_url)] | None = None
     search_url: Annotated[str, AfterValidator(_search_url)] | None = None
     """`FREEHOLD_SEARCH_URL`: an endpoint that answers as SearXNG does (`freehold.adapters.web`).
-    Without one there is no `web_search`."""
+    Without one the Claude API searches, where it is the model; else there is no `web_search`."""
     search_key: HeaderSecret | None = None
     """`FREEHOLD_SEARCH_KEY`: sent to it as a bearer token."""
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
@@ -95,6 +95,13 @@ class Settings(BaseModel):
     write_backoff_seconds: float = 0.005
     """First ceiling of the jittered pause between a transaction's attempts; doubles to 0.2 s."""
     ping_seconds: float = 10.0
+
+    @property
+    def model_searches(self) -> bool:
+        """Whether the model's provider has a `web_search` of its own: of another endpoint than the
+        Claude API nobody knows.
+        """
+        return self.model == "anthropic" and self.anthropic_base_url is None
 
     @model_validator(mode="after")
     def _one_missed_renewal_loses_no_claim(self) -> Self:

@@ -34,9 +34,12 @@ class LateWeb:
         permits: Callable[[str], bool],
         domains: Sequence[str],
         location: Mapping[str, str],
+        model: str,
     ) -> WebCall:
         """See `Web`."""
-        return self._web.search(query, permits=permits, domains=domains, location=location)
+        return self._web.search(
+            query, permits=permits, domains=domains, location=location, model=model
+        )
 
     @cached_property
     def _web(self) -> Web:

@@ -32,8 +32,8 @@ def serve(
     """Serve the API until SIGTERM or Ctrl-C.
 
     ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL reach the model; FREEHOLD_API_KEY, when set, is an
-    accepted API key. FREEHOLD_SEARCH_URL, and FREEHOLD_SEARCH_KEY if it asks for one, give agents
-    web_search.
+    accepted API key. FREEHOLD_SEARCH_URL, and FREEHOLD_SEARCH_KEY if it asks for one, name the
+    endpoint of web_search; without it the Claude API searches, where it is the model.
     """
     chosen = settings(
         host=host,

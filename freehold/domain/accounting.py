@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from freehold.domain.draft import Draft
@@ -29,6 +30,12 @@ def book_tokens(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
     draft.set(thread_id, usage={**head.usage, **booked})
     session = {name: getattr(draft.session, name) + n for name, n in spent.items()}
     draft.set_session(**session, spend=draft.session.spend + cost)
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """All of them together."""
+    found = list(usages)
+    return Usage(*(sum(getattr(u, name) for u in found) for name in Usage.__slots__))
 
 
 def book_searches(draft: Draft, thread_id: str, count: int) -> None:

@@ -17,7 +17,7 @@ from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
 from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
 from freehold.domain.turn import give_up
-from freehold.ports import Run
+from freehold.ports import Run, Usage
 from freehold.toolset import WEB_TOOLS, ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
 
@@ -71,10 +71,11 @@ def finish_tools(
     results: Mapping[str, ToolResult],
     limits: Limits,
     *,
+    spent: Usage,
     cancelled: bool,
 ) -> Next | Literal["cancel"]:
-    """Commits results in the model's order. `cancel`: an interrupt came first; kill the calls that
-    run, then ask again.
+    """Commits results in the model's order, and what the calls spent of the model. `cancel`: an
+    interrupt came first; kill the calls that run, then ask again.
     """
     if not fenced(draft, run, holder):
         return "taken"
@@ -100,6 +101,8 @@ def finish_tools(
         uses.append(replace(use, state="done"))
     draft.set(thread_id, uses=tuple(uses))
     accounting.book_searches(draft, thread_id, _searches(head.uses, results))
+    if spent != Usage():
+        accounting.book_tokens(draft, thread_id, spent, cost=0)
     if interrupted:
         return lifecycle.stop_turn(draft, thread_id)
     return after(draft, run, limits, SessionEndTurn())

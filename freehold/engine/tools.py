@@ -207,6 +207,7 @@ class _Round:
                 self._invocation.holder,
                 results,
                 self._invocation.limits,
+                spent=self._web.usage,
                 cancelled=cancelled,
             )
 

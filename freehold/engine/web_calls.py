@@ -11,13 +11,14 @@ from threading import Lock
 from freehold import keys
 from freehold.documents import unpack
 from freehold.domain import permissions
+from freehold.domain.accounting import total
 from freehold.domain.entry import Entry
 from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
 from freehold.engine.history import History
 from freehold.errors import ToolError, WebCallStopped
 from freehold.keys import SessionKey
-from freehold.ports import App, SandboxRef, WebCall
+from freehold.ports import App, SandboxRef, Usage, WebCall
 from freehold.session_doc import read_doc
 from freehold.toolset import (
     INTERRUPTED,
@@ -62,6 +63,13 @@ class WebCalls:
         self._ground: _Ground | None = None
         self._stopped: ToolResult | None = None
         self._is_stopped = False
+        self._ended: list[WebCall] = []
+
+    @property
+    def usage(self) -> Usage:
+        """What the calls that have ended spent of the model."""
+        with self._lock:
+            return total(call.usage for call in self._ended)
 
     def execute(self, call: ToolCall) -> ToolResult | None:
         """The call's result; None when this invocation ends before it has one."""
@@ -106,6 +114,7 @@ class WebCalls:
         finally:
             with self._lock:
                 self._running.remove(call)
+                self._ended.append(call)
 
     # ------------------------------------------------------------ what a call may do
     def _open(self, call: ToolCall) -> WebCall | ToolResult:
@@ -119,7 +128,13 @@ class WebCalls:
             given = location.model_dump(exclude={"type"}, exclude_none=True) if location else {}
             domains = tuple(own.allowed_domains or ()) if own else ()
             query = str(call.input["query"])
-            return self._app.web.search(query, permits=permits, domains=domains, location=given)
+            return self._app.web.search(
+                query,
+                permits=permits,
+                domains=domains,
+                location=given,
+                model=ground.agent.model.id,
+            )
         url = str(call.input["url"])
         fetch = config if isinstance(config, WebFetchToolConfig) else None
         if not is_shown(url, ground.entries, fetch.url_sources if fetch else None):

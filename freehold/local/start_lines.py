@@ -43,6 +43,8 @@ def _model(settings: Settings) -> str:
 
 def _web_tools(settings: Settings) -> str:
     """Never the path or query of the endpoint, which may hold a key."""
+    if settings.search_url is None and settings.model_searches:
+        return "web_fetch, and web_search by the Claude API"
     if settings.search_url is None:
         return "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set"
     return f"web_fetch, and web_search by {urlsplit(settings.search_url).netloc}"

@@ -604,7 +604,9 @@ def endpoint(engine, path=""):
 
 def search(net, url, *, permits=_any, domains=(), location=None, key=None):
     web = net.web(search_url=url, search_key=key)
-    call = web.search("some words", permits=permits, domains=domains, location=location or {})
+    call = web.search(
+        "some words", permits=permits, domains=domains, location=location or {}, model="m"
+    )
     return call.result()
 
 
@@ -687,7 +689,7 @@ def test_a_search_ends_at_once_when_it_is_closed(net, engine):
     hold = engine.hold()
     engine.pages[""] = lambda connection: (reached.set(), hold(connection))
     web = net.web(search_url=endpoint(engine), seconds=60)
-    call = web.search("words", permits=_any, domains=(), location={})
+    call = web.search("words", permits=_any, domains=(), location={}, model="m")
     closer = threading.Thread(target=lambda: (reached.wait(20), call.close()))
     closer.start()
     with pytest.raises(WebCallStopped):

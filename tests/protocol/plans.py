@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from freehold.domain import append, calls, turn
 from freehold.ids import new_id
+from freehold.ports import Usage
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
     UserCustomToolResultEvent,
@@ -35,11 +36,15 @@ def fail_turn(stage, failure=ERROR, limits=LIMITS, n=0, **run):
     return turn.fail_turn(draft, stage.run(n, **run), "me", failure, limits), draft
 
 
-def finish_tools(stage, results=None, *, cancelled=False, limits=LIMITS, **run):
+NOTHING = Usage()
+
+
+def finish_tools(stage, results=None, *, spent=NOTHING, cancelled=False, limits=LIMITS, **run):
     draft = stage.draft()
     given = {event_id: ToolResult.text(text) for event_id, text in (results or {}).items()}
     run_ = stage.run(**run)
-    return calls.finish_tools(draft, run_, "me", given, limits, cancelled=cancelled), draft
+    answer = calls.finish_tools(draft, run_, "me", given, limits, spent=spent, cancelled=cancelled)
+    return answer, draft
 
 
 def release(stage, *, failed=False, limits=LIMITS, **run):

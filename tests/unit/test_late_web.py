@@ -31,7 +31,7 @@ def test_it_is_built_by_its_first_call_and_once():
     assert web.tools == ("web_fetch",)
     assert built == []
     limits = {"permits": bool, "max_tokens": 5}
-    place = {"permits": bool, "domains": ("a.example",), "location": {}}
+    place = {"permits": bool, "domains": ("a.example",), "location": {}, "model": "m"}
     assert web.fetch("https://a.example", **limits) == ("https://a.example", limits)
     assert web.search("a", **place) == ("a", place)
     assert len(built) == 1

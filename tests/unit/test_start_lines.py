@@ -10,17 +10,22 @@ from freehold.settings import Settings
 
 
 @pytest.mark.parametrize(
-    ("url", "line"),
+    ("given", "line"),
     [
-        (None, "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set"),
+        ({}, "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set"),
+        ({"model": "anthropic"}, "web_fetch, and web_search by the Claude API"),
         (
-            "https://search.example:8443/s?token=hidden",
+            {"model": "anthropic", "anthropic_base_url": "https://models.example"},
+            "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set",
+        ),
+        (
+            {"search_url": "https://search.example:8443/s?token=hidden", "model": "anthropic"},
             "web_fetch, and web_search by search.example:8443",
         ),
     ],
 )
-def test_the_start_says_which_web_tools_there_are(url, line):
-    settings = Settings(search_url=url)
+def test_the_start_says_which_web_tools_there_are(given, line):
+    settings = Settings(**given)
     said = start_lines(settings, Probe(None, ()), None, "http://127.0.0.1:1")
     assert f"web tools  {line}" in said
     assert "hidden" not in "".join(said)

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from freehold.adapters.web import PublicWeb
 from freehold.engine import tools
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
 from freehold.keys import Key
+from freehold.ports import BlockDone, ReplyDone, Usage
 from freehold.services.environments import create_environment
 from freehold.testing.script import script
 from freehold.toolset import MAX_RESULT_CHARACTERS
@@ -287,3 +289,37 @@ def test_answered_searches_are_metered_and_failed_ones_and_fetches_are_not(tmp_p
     assert first["server_tool_use"] == second["server_tool_use"] == expected
     assert bench.head.usage["web_searches"] == 2
     assert bench.head.usage["output_tokens"] == second["output_tokens"]
+
+
+class Searching:
+    """A provider's model that finds one page, for two tokens."""
+
+    def __init__(self):
+        self.requests = []
+
+    def open(self, request):
+        self.requests.append(request)
+        return self
+
+    def __iter__(self):
+        page = {"type": "web_search_result", "url": "https://example.org/", "title": "A page"}
+        yield BlockDone(0, {"type": "web_search_tool_result", "content": [page]})
+        yield ReplyDone("end_turn", Usage(input_tokens=1, output_tokens=1))
+
+    def close(self):
+        pass
+
+
+def test_a_search_by_the_models_provider_is_paid_for_by_its_session(tmp_path, net):
+    provider = Searching()
+    bench = WebBench(tmp_path, net, web=PublicWeb(search_model=provider))
+    bench.ask({"tool": "web_search", "input": {"query": "a page"}})
+    (result,) = bench.results
+    assert [block["source"] for block in result["content"]] == ["https://example.org/"]
+    (searched,) = provider.requests
+    assert searched.model == bench.model.requests[0].model
+    asked = [e["model_usage"] for e in bench.events if e["type"] == "span.model_request_end"]
+    (usage,) = [e["usage"] for e in bench.events if e["type"] == "session.usage"]
+    for kind in ("input_tokens", "output_tokens"):
+        assert usage[kind] == sum(spent[kind] for spent in asked) + 1
+    assert usage["server_tool_use"]["web_search_requests"] == 1

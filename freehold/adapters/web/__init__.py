@@ -8,18 +8,20 @@ from pydantic import SecretStr
 
 from freehold.adapters.web.connections import Connections
 from freehold.adapters.web.fetch import Fetch
+from freehold.adapters.web.model_search import ModelSearch
 from freehold.adapters.web.page_text import PageReader
 from freehold.adapters.web.search import Search, SearchEndpoint
 from freehold.errors import ToolError
-from freehold.ports import WebCall
+from freehold.ports import Model, WebCall
 
 CALL_SECONDS = 30.0
 """Of one call, from the name's resolution to the text of the page."""
 
 
 class PublicWeb:
-    """`search_url` None: this server has no `web_search`. `connections` are those to the public
-    internet.
+    """Searches go to the endpoint `search_url`; without one to `search_model`, where the model's
+    provider searches; without either there is no `web_search`. `connections` are those to the
+    public internet.
     """
 
     def __init__(
@@ -27,12 +29,14 @@ class PublicWeb:
         search_url: str | None = None,
         search_key: SecretStr | None = None,
         *,
+        search_model: Model | None = None,
         connections: Connections | None = None,
         seconds: float = CALL_SECONDS,
     ) -> None:
         self._connections = connections or Connections()
         self._seconds = seconds
         self._reader = PageReader()
+        self._model = search_model
         self._endpoint: SearchEndpoint | None = None
         if search_url is not None:
             own = Connections(lambda _: True)
@@ -41,7 +45,8 @@ class PublicWeb:
     @property
     def tools(self) -> tuple[str, ...]:
         """See `Web`."""
-        return ("web_fetch", "web_search") if self._endpoint else ("web_fetch",)
+        can_search = self._endpoint is not None or self._model is not None
+        return ("web_fetch", "web_search") if can_search else ("web_fetch",)
 
     def fetch(self, url: str, *, permits: Callable[[str], bool], max_tokens: int | None) -> WebCall:
         """See `Web`."""
@@ -61,15 +66,25 @@ class PublicWeb:
         permits: Callable[[str], bool],
         domains: Sequence[str],
         location: Mapping[str, str],
+        model: str,
     ) -> WebCall:
-        """See `Web`. Raises ToolError where there is no endpoint."""
-        if self._endpoint is None:
+        """See `Web`. Raises ToolError where nobody searches."""
+        if self._endpoint is not None:
+            return Search(
+                query,
+                permits=permits,
+                domains=domains,
+                location=location,
+                endpoint=self._endpoint,
+                seconds=self._seconds,
+            )
+        if self._model is None:
             raise ToolError("unavailable: this server has no search endpoint")
-        return Search(
+        return ModelSearch(
             query,
             permits=permits,
             domains=domains,
             location=location,
-            endpoint=self._endpoint,
-            seconds=self._seconds,
+            model=self._model,
+            model_id=model,
         )

@@ -11,6 +11,7 @@ from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
 from freehold.adapters.web.page_text import PageReader
 from freehold.adapters.web.web_url import WebUrl, parse_public
+from freehold.ports import Usage
 from freehold.toolset import ToolResult
 
 MAX_REDIRECTS = 5
@@ -41,6 +42,11 @@ class Fetch:
         self._connections = connections
         self._reader = reader
         self._lifeline = Lifeline(seconds)
+
+    @property
+    def usage(self) -> Usage:
+        """See `WebCall`."""
+        return Usage()
 
     def close(self) -> None:
         """See `WebCall`."""

@@ -17,25 +17,13 @@ from freehold.adapters.web.connections import Connections
 from freehold.adapters.web.exchange import get
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
-from freehold.adapters.web.public_address import is_public
-from freehold.adapters.web.web_url import is_address, parse, parse_public
-from freehold.toolset import Json, JsonObject, ToolResult
+from freehold.adapters.web.results import Found, search_results
+from freehold.adapters.web.web_url import parse
+from freehold.ports import Usage
+from freehold.toolset import ToolResult
 
-MAX_RESULTS = 10
-MAX_PASSAGE = 2000
-"""Characters of a result's title and of its passage."""
 MAX_HINTED_DOMAINS = 8
 _log = logging.getLogger("freehold.web")
-
-
-class Found(BaseModel):
-    """One result. What else the endpoint says of it is left aside."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    url: str
-    title: str | None = None
-    content: str | None = None
 
 
 class _Results(BaseModel):
@@ -98,6 +86,11 @@ class Search:
         self._endpoint = endpoint
         self._lifeline = Lifeline(seconds)
 
+    @property
+    def usage(self) -> Usage:
+        """See `WebCall`."""
+        return Usage()
+
     def close(self) -> None:
         """See `WebCall`."""
         self._lifeline.close()
@@ -109,20 +102,7 @@ class Search:
                 found = self._endpoint.ask(self._query, self._location, self._lifeline)
         except Failed as failed:
             return failed.result()
-        blocks = [_block(url, one) for one in found if (url := self._permitted(one.url))]
-        if not blocks:
-            return ToolResult.text("No results.")
-        return ToolResult(tuple(blocks[:MAX_RESULTS]))
-
-    def _permitted(self, url: str) -> str | None:
-        """The URL as it may be fetched; None for one that may not."""
-        try:
-            found = parse_public(url)
-        except Failed:
-            return None
-        if is_address(found.host) and not is_public(found.host):
-            return None
-        return str(found) if self._permits(str(found)) else None
+        return search_results(found, self._permits)
 
 
 def _hint(domains: Sequence[str]) -> str:
@@ -132,17 +112,3 @@ def _hint(domains: Sequence[str]) -> str:
     if not 1 <= len(domains) <= MAX_HINTED_DOMAINS:
         return ""
     return f" ({' OR '.join(f'site:{domain}' for domain in domains)})"
-
-
-def _block(url: str, found: Found) -> JsonObject:
-    """A `search_result`. The model's API takes no text without a word."""
-    title = " ".join((found.title or "").split())[:MAX_PASSAGE] or url
-    passage = (found.content or "").strip()[:MAX_PASSAGE] or title
-    content: list[Json] = [{"type": "text", "text": passage}]
-    return {
-        "type": "search_result",
-        "source": url,
-        "title": title,
-        "content": content,
-        "citations": {"enabled": False},
-    }
