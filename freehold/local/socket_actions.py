@@ -10,7 +10,7 @@ from pydantic import Field
 
 from freehold.errors import InvalidRequest, RequestTooLarge
 from freehold.wire.base import WireModel
-from freehold.wire.parsing import parse_body
+from freehold.wire.parsing import parse_body, parse_object
 from freehold.wire.queries import Query
 
 MAX_ACTION = 131_072
@@ -61,12 +61,9 @@ def parse_send(raw: bytes) -> tuple[SendAction, bytes]:
     """Where to send, and the body that the POST would have: what that refuses is refused here in
     the same words. Raises InvalidRequest.
     """
-    body = json.loads(raw)
+    body = parse_object(raw)
     address = {name: body.pop(name) for name in SendAction.model_fields if name in body}
-    try:
-        return parse_body(SendAction, json.dumps(address).encode()), json.dumps(body).encode()
-    except RecursionError:
-        raise InvalidRequest("The message is nested too deeply.") from None
+    return parse_body(SendAction, json.dumps(address).encode()), json.dumps(body).encode()
 
 
 def action_name(text: str | None, known: Container[str]) -> str:

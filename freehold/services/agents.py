@@ -43,7 +43,7 @@ def create_agent(app: App, caller: Caller, request: CreateAgent, once: Once | No
         mcp_servers=[],
         skills=[],
         multiagent=None,
-        execution_identity=ServiceAccountExecutionIdentity(),
+        execution_identity=ServiceAccountExecutionIdentity(type="service_account"),
         metadata=request.metadata,
         created_at=at,
         updated_at=at,

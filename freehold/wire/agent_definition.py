@@ -56,7 +56,7 @@ Skill = Annotated[AnthropicSkill | CustomSkill, Field(discriminator="type")]
 class ServiceAccountExecutionIdentity(WireModel):
     """The server's own identity."""
 
-    type: Literal["service_account"] = "service_account"
+    type: Literal["service_account"]
 
 
 class AWSRoleExecutionIdentity(WireModel):

@@ -37,10 +37,13 @@ def not_null(value: object) -> object:
     return value
 
 
+ModelId = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
 class ModelConfigParams(WireModel):
     """A model. Raises ValueError for a level the model does not know."""
 
-    id: str = Field(min_length=1, max_length=MAX_NAME)
+    id: ModelId
     effort: Annotated[
         Effort | None,
         BeforeValidator(_effort_object, json_schema_input_type=EffortLevel | Effort | None),
@@ -69,7 +72,7 @@ class ModelConfigParams(WireModel):
 
 ModelParams = Annotated[
     ModelConfigParams,
-    BeforeValidator(_model_object, json_schema_input_type=str | ModelConfigParams),
+    BeforeValidator(_model_object, json_schema_input_type=ModelId | ModelConfigParams),
 ]
 ExecutionIdentityParams = Annotated[
     ServiceAccountExecutionIdentity | None,

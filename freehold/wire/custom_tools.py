@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from freehold.wire.base import WireModel
 from freehold.wire.tools import TOOL_NAMES, CustomTool, CustomToolInputSchema
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PROPERTY = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _MCP_PREFIX = "mcp__"
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -18,7 +18,7 @@ _DATA = ("const", "default", "enum", "examples")
 
 
 def _check_name(name: str) -> str:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise ValueError("must be 1 to 128 letters, digits, underscores or hyphens")
     if name in TOOL_NAMES:
         raise ValueError(f"{name} is the name of a built-in tool")
@@ -72,8 +72,16 @@ class CustomToolParams(WireModel):
     """A tool the client runs."""
 
     type: Literal["custom"]
-    name: Annotated[str, AfterValidator(_check_name)]
-    description: Annotated[str, AfterValidator(_check_description)]
+    name: Annotated[
+        str,
+        AfterValidator(_check_name),
+        WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
+    ]
+    description: Annotated[
+        str,
+        AfterValidator(_check_description),
+        WithJsonSchema({"type": "string", "pattern": r"\S"}),
+    ]
     input_schema: Annotated[CustomToolInputSchema, AfterValidator(_check_schema)]
 
     def resolved(self) -> CustomTool:

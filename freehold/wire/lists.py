@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from freehold.wire.base import Omittable, WireModel
 from freehold.wire.events import LISTED_TYPES
@@ -30,15 +30,20 @@ def _listed(kind: str) -> str:
     return kind
 
 
+ListedType = Annotated[
+    str,
+    AfterValidator(_listed),
+    WithJsonSchema({"type": "string", "enum": sorted(LISTED_TYPES)}),
+]
+
+
 class EventList(CreatedRange):
     """Events of a session; time bounds are on `processed_at`."""
 
     limit: Limit1000 = 1000
     page: str | None = None
     order: Order = "asc"
-    types: list[Annotated[str, AfterValidator(_listed)]] | None = Field(
-        default=None, alias="types[]"
-    )
+    types: list[ListedType] | None = Field(default=None, alias="types[]")
 
     def admits(self, event: Mapping[str, Any]) -> bool:
         """Whether an event passes the filters; a queued one has no time and passes no bound."""

@@ -1,11 +1,13 @@
 """Metadata: 16 pairs, keys to 64 characters, values to 512; updates are patches (BEHAVIOUR 1.7)."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from freehold.errors import InvalidRequest
+
+T = TypeVar("T", str, str | None)
 
 MAX_PAIRS = 16
 MAX_KEY = 64
@@ -18,29 +20,39 @@ def _null_is_empty(value: object) -> object:
 
 def check_metadata(bag: Mapping[str, str]) -> dict[str, str]:
     """The bag, within bounds. Raises InvalidRequest with code `invalid_metadata`."""
-    problem = None
     if len(bag) > MAX_PAIRS:
-        problem = f"at most {MAX_PAIRS} pairs are allowed"
-    for key, value in bag.items():
-        if not 1 <= len(key) <= MAX_KEY:
-            problem = f"keys must have 1 to {MAX_KEY} characters"
-        elif len(value) > MAX_VALUE:
-            problem = f"the value of {key!r} has more than {MAX_VALUE} characters"
-    if problem:
-        raise InvalidRequest(f"metadata: {problem}", details={"error_code": "invalid_metadata"})
-    return dict(bag)
+        raise _refusal("metadata", f"at most {MAX_PAIRS} pairs are allowed")
+    return dict(_check_pairs(bag))
 
+
+def _check_pairs(patch: Mapping[str, T]) -> Mapping[str, T]:
+    for key, value in patch.items():
+        if not 1 <= len(key) <= MAX_KEY:
+            raise _refusal("metadata", f"keys must have 1 to {MAX_KEY} characters")
+        if value is not None and len(value) > MAX_VALUE:
+            raise _refusal(f"metadata.{key}", f"values must have at most {MAX_VALUE} characters")
+    return patch
+
+
+def _refusal(place: str, problem: str) -> InvalidRequest:
+    return InvalidRequest(f"{place}: {problem}", details={"error_code": "invalid_metadata"})
+
+
+_Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY)]
+_Value = Annotated[str, Field(max_length=MAX_VALUE)]
+_Bag = Annotated[dict[_Key, _Value], Field(max_length=MAX_PAIRS)]
 
 Metadata = Annotated[
     dict[str, str],
-    BeforeValidator(_null_is_empty, json_schema_input_type=dict[str, str] | None),
+    BeforeValidator(_null_is_empty, json_schema_input_type=_Bag | None),
     AfterValidator(check_metadata),
 ]
 """A bag as sent with a create; null = empty."""
 
 MetadataPatch = Annotated[
     dict[str, str | None],
-    BeforeValidator(_null_is_empty, json_schema_input_type=dict[str, str | None] | None),
+    BeforeValidator(_null_is_empty, json_schema_input_type=dict[_Key, _Value | None] | None),
+    AfterValidator(_check_pairs),
 ]
 """A patch as sent with an update: a string sets, null deletes."""
 

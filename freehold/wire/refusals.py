@@ -1,4 +1,6 @@
-"""Input this server knows and refuses by name until it is built (docs/divergences.md)."""
+"""Refusals of input: of a field by what stands around it, and of what this server knows and
+refuses by name until it is built (docs/divergences.md).
+"""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -6,6 +8,17 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from freehold.errors import NotYetSupported
+
+
+class InvalidField(ValueError):
+    """Raised by a validator of a whole object for one of its fields. `field`: its path from there,
+    which the refusal puts behind the object's own.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
 
 _Nothing = Annotated[list[None], Field(max_length=0)]
 

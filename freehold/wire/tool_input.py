@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from freehold.wire.base import WireModel
 from freehold.wire.custom_tools import CustomToolParams
-from freehold.wire.refusals import not_yet_types
+from freehold.wire.refusals import InvalidField, not_yet_types
 from freehold.wire.tools import (
     TOOL_NAMES,
     AgentToolset20260401,
@@ -18,10 +18,9 @@ from freehold.wire.tools import (
     WebFetchURLSourceNone,
     WebFetchURLSourceOnly,
 )
-from freehold.wire.web_settings import check_country, check_domain_lists, check_timezone
+from freehold.wire.web_settings import Domains, check_country, check_domain_lists, check_timezone
 
 MAX_TOOLS = 256
-MAX_REFERENCES = 128
 _WEB_TOOLS = ("web_search", "web_fetch")
 
 
@@ -92,7 +91,7 @@ def _source_object(value: object) -> object:
 
 
 def _short(kind: Any) -> BeforeValidator:
-    return BeforeValidator(_source_object, json_schema_input_type=str | kind)
+    return BeforeValidator(_source_object, json_schema_input_type=Literal["all", "none"] | kind)
 
 
 class WebFetchURLSourcesParams(WireModel):
@@ -107,8 +106,8 @@ class WebFetchURLSourcesParams(WireModel):
     def _check_references(cls, source: ToolResultSource | None) -> ToolResultSource | None:
         if isinstance(source, WebFetchURLSourceOnly | WebFetchURLSourceExcept):
             names = [tool.name for tool in source.tools]
-            if not 1 <= len(names) <= MAX_REFERENCES or len(set(names)) < len(names):
-                raise ValueError(f"tools must name 1 to {MAX_REFERENCES} different tools")
+            if len(set(names)) < len(names):
+                raise ValueError("tools must name different tools")
         return source
 
     @model_validator(mode="after")
@@ -119,7 +118,7 @@ class WebFetchURLSourcesParams(WireModel):
         if isinstance(server, WebFetchURLSourceOnly | WebFetchURLSourceExcept) and any(
             tool.name not in _WEB_TOOLS for tool in server.tools
         ):
-            raise ValueError("server_tool_results: tools must be web_search or web_fetch")
+            raise InvalidField("server_tool_results", "tools must be web_search or web_fetch")
         return self
 
 
@@ -128,8 +127,8 @@ class WebFetchToolConfigParams(_ToolParams):
 
     name: Literal["web_fetch"]
     type: Literal["web_fetch"] | None = None
-    allowed_domains: list[str] | None = None
-    blocked_domains: list[str] | None = None
+    allowed_domains: Domains | None = None
+    blocked_domains: Domains | None = None
     max_content_tokens: int | None = Field(default=None, ge=1)
     url_sources: WebFetchURLSourcesParams | None = None
 
@@ -152,8 +151,8 @@ class WebSearchToolConfigParams(_ToolParams):
 
     name: Literal["web_search"]
     type: Literal["web_search"] | None = None
-    allowed_domains: list[str] | None = None
-    blocked_domains: list[str] | None = None
+    allowed_domains: Domains | None = None
+    blocked_domains: Domains | None = None
     user_location: UserLocation | None = None
 
     @model_validator(mode="after")

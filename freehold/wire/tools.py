@@ -6,6 +6,8 @@ from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, model_validat
 
 from freehold.wire.base import Omittable, WireModel
 
+MAX_REFERENCES = 128
+
 ToolName = Literal["bash", "read", "write", "edit", "glob", "grep", "web_fetch", "web_search"]
 TOOL_NAMES: tuple[ToolName, ...] = (
     "bash",
@@ -115,18 +117,23 @@ class WebFetchURLSourceToolReference(WireModel):
     name: str
 
 
+WebFetchURLSourceTools = Annotated[
+    list[WebFetchURLSourceToolReference], Field(min_length=1, max_length=MAX_REFERENCES)
+]
+
+
 class WebFetchURLSourceOnly(WireModel):
     """Only URLs that results of these tools showed."""
 
     type: Literal["only"] = "only"
-    tools: list[WebFetchURLSourceToolReference]
+    tools: WebFetchURLSourceTools
 
 
 class WebFetchURLSourceExcept(WireModel):
     """All but the URLs that results of these tools showed."""
 
     type: Literal["except"] = "except"
-    tools: list[WebFetchURLSourceToolReference]
+    tools: WebFetchURLSourceTools
 
 
 UserInputSource = Annotated[
@@ -236,7 +243,7 @@ class CustomToolInputSchema(WireModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["object"] = "object"
+    type: Literal["object"]
     properties: Omittable[dict[str, Any]] = None
     required: Omittable[list[str]] = None
 

@@ -2,7 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import WithJsonSchema
+
+from freehold.wire.refusals import InvalidField
 
 MAX_DOMAINS = 64
 MAX_DOMAIN = 255
@@ -28,10 +33,24 @@ _COUNTRIES = frozenset(  # ISO 3166-1 alpha-2
 )
 
 
+Domains = Annotated[
+    list[str],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_DOMAIN},
+            "minItems": 1,
+            "maxItems": MAX_DOMAINS,
+        }
+    ),
+]
+"""Its bounds are checked by `check_domain_lists`, in the API's words."""
+
+
 def check_domain_lists(
     allowed: Sequence[str] | None, blocked: Sequence[str] | None, *, paths: bool
 ) -> None:
-    """Raises ValueError. `paths`: an entry may go on after the host (web_search)."""
+    """Raises InvalidField. `paths`: an entry may go on after the host (web_search)."""
     if allowed is not None and blocked is not None:
         raise ValueError("Only one of allowed_domains or blocked_domains may be set.")
     for name, domains in (("allowed_domains", allowed), ("blocked_domains", blocked)):
@@ -41,11 +60,11 @@ def check_domain_lists(
 
 def _check_list(name: str, domains: Sequence[str], *, paths: bool) -> None:
     if not domains:
-        raise ValueError(
-            f"{name}: Empty list of domains is ambiguous. Provide at least one domain or null."
+        raise InvalidField(
+            name, "Empty list of domains is ambiguous. Provide at least one domain or null."
         )
     if len(domains) > MAX_DOMAINS:
-        raise ValueError(f"{name}: at most {MAX_DOMAINS} domains are allowed")
+        raise InvalidField(name, f"at most {MAX_DOMAINS} domains are allowed")
     seen = set()
     for n, domain in enumerate(domains):
         problem = _problem(domain, paths=paths)
@@ -53,7 +72,7 @@ def _check_list(name: str, domains: Sequence[str], *, paths: bool) -> None:
         if problem is None and plain in seen:
             problem = "duplicate domain"
         if problem:
-            raise ValueError(f"{name}.{n}: {problem}")
+            raise InvalidField(f"{name}.{n}", problem)
         seen.add(plain)
 
 
@@ -99,16 +118,16 @@ def _is_number(label: str) -> bool:
 
 
 def check_country(country: str | None) -> None:
-    """Raises ValueError unless it is an ISO 3166-1 alpha-2 code in capitals."""
+    """Raises InvalidField unless it is an ISO 3166-1 alpha-2 code in capitals."""
     if country is not None and country not in _COUNTRIES:
-        raise ValueError("user_location.country: not a country the search provider supports")
+        raise InvalidField("user_location.country", "not a country the search provider supports")
 
 
 def check_timezone(timezone: str | None) -> None:
-    """Raises ValueError unless it is an IANA name."""
+    """Raises InvalidField unless it is an IANA name."""
     if timezone is None:
         return
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("user_location.timezone: not an IANA timezone") from None
+        raise InvalidField("user_location.timezone", "not an IANA timezone") from None

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
-
-from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
-from pydantic_core import core_schema
 
 from freehold import __version__
 from freehold.wire.base import WireModel
 from freehold.wire.errors import ErrorEnvelope
-from freehold.wire.events import Event, SessionUpdatedEvent, StreamEvent
-from freehold.wire.lists import EventPage, EventStream, SentEvents
+from freehold.wire.events import StreamEvent
+from freehold.wire.lists import EventStream
 from functions.api.operation import NoBody, Operation
 from functions.api.routes import OPERATIONS
+from functions.api.schemas import Kind, component_schemas, parameter_schemas
 
 STREAMS = {
     "/v1/sessions/<session_id>/events/stream": (
@@ -32,37 +29,7 @@ STREAMS = {
 }
 """Served by `functions/stream`: operation id and summary, by path."""
 
-_REF = "#/components/schemas/{model}"
 _BETA = "managed-agents-2026-04-01"
-_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
-
-
-class _Generate(GenerateJsonSchema):
-    """Answers say what is always there: everything but what is left out when it is None."""
-
-    def field_is_required(self, field: Any, total: bool) -> bool:
-        if self.mode == "serialization":
-            return "serialization_exclude_if" not in field
-        return super().field_is_required(field, total)
-
-    def field_title_should_be_set(self, _: Any) -> bool:
-        return False
-
-    def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
-        """What is left out when it is None is never null."""
-        found = super().model_field_schema(schema)
-        is_omitted = self.mode == "serialization" and "serialization_exclude_if" in schema
-        return _without_null(found) if is_omitted else found
-
-    def ser_schema(self, schema: Any) -> JsonSchemaValue | None:
-        """A model that picks among its fields still has no others."""
-        return None if schema["type"] == "function-wrap" else super().ser_schema(schema)
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """An answer has values, not defaults."""
-        if self.mode == "serialization":
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
 
 
 @cache
@@ -72,7 +39,7 @@ def openapi_json() -> str:
 
 
 def _document() -> dict[str, Any]:
-    refs, schemas = _schemas()
+    refs, schemas = component_schemas(OPERATIONS)
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         path = paths.setdefault(_template(operation.path), {})
@@ -100,56 +67,6 @@ def _document() -> dict[str, Any]:
             "responses": {"Refused": _refused(refs)},
         },
     }
-
-
-# ---------------------------------------------------------------- schemas
-Kind = tuple[Any, JsonSchemaMode]
-
-
-def _schemas() -> tuple[Mapping[Kind, Any], dict[str, Any]]:
-    """What each model or union is referred to by, and all that they are made of."""
-    wanted: list[Kind] = [
-        *((o.body, "validation") for o in OPERATIONS if o.body is not NoBody),
-        *((operation.answer, "serialization") for operation in OPERATIONS),
-        (ErrorEnvelope, "serialization"),
-        (Event, "serialization"),
-        (StreamEvent, "serialization"),
-    ]
-    inputs = [(kind, mode, TypeAdapter(kind)) for kind, mode in dict.fromkeys(wanted)]
-    refs, definitions = TypeAdapter.json_schemas(
-        inputs, ref_template=_REF, schema_generator=_Generate
-    )
-    schemas = _in_words(definitions["$defs"])
-    named: dict[Kind, Any] = dict(refs)
-    for union, name in ((Event, "Event"), (StreamEvent, "StreamEvent")):
-        schemas[name] = refs[union, "serialization"]
-        named[union, "serialization"] = {"$ref": _REF.format(model=name)}
-    # Of what an update may change it shows only what one did.
-    schemas[SessionUpdatedEvent.__name__]["required"] = ["id", "type", "processed_at"]
-    for page in (EventPage, SentEvents):
-        schemas[page.__name__]["properties"]["data"]["items"] = named[Event, "serialization"]
-    return named, schemas
-
-
-def _in_words(schema: Any) -> Any:
-    """Bounds of numbers that are parsed from text come under pydantic's names, and what a model
-    raises is for its reader in Python.
-    """
-    if isinstance(schema, list):
-        return [_in_words(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    is_number = schema.get("type") == "integer"
-    found = {
-        (_BOUNDS.get(name, name) if is_number else name): _in_words(part)
-        for name, part in schema.items()
-    }
-    if isinstance(found.get("enum"), list):
-        # Python keeps whichever order of an equal Literal it met first.
-        found["enum"] = sorted(found["enum"])
-    if isinstance(found.get("description"), str):
-        found["description"] = found["description"].partition("Raises ")[0].strip()
-    return found
 
 
 # ---------------------------------------------------------------- operations
@@ -241,18 +158,10 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _query_parameters(query: type[WireModel]) -> list[dict[str, Any]]:
-    schema = _in_words(query.model_json_schema(ref_template=_REF, schema_generator=_Generate))
     return [
-        {"name": name, "in": "query", "schema": _without_null(part)}
-        for name, part in schema.get("properties", {}).items()
+        {"name": name, "in": "query", "schema": schema}
+        for name, schema in parameter_schemas(query).items()
     ]
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """For what is left out rather than null."""
-    arms: Sequence[Any] = [a for a in schema.get("anyOf", ()) if a != {"type": "null"}]
-    rest = {n: v for n, v in schema.items() if n != "anyOf" and (n, v) != ("default", None)}
-    return {**rest, **arms[0]} if len(arms) == 1 else rest | ({"anyOf": arms} if arms else {})
 
 
 def _header_parameters(*, is_repeatable: bool) -> list[dict[str, Any]]:

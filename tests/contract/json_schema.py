@@ -4,6 +4,8 @@ value fits.
 
 from __future__ import annotations
 
+import re
+
 COMPONENTS = "#/components/schemas/"
 KEYWORDS = {
     "$ref": str,
@@ -21,6 +23,7 @@ KEYWORDS = {
     "items": dict,
     "maxItems": int,
     "maxLength": int,
+    "maxProperties": int,
     "maximum": (int, float),
     "minItems": int,
     "minLength": int,
@@ -33,6 +36,20 @@ KEYWORDS = {
     "title": str,
     "type": str,
 }
+BOUNDS = {
+    "minimum": lambda value, bound: value >= bound,
+    "maximum": lambda value, bound: value <= bound,
+    "exclusiveMinimum": lambda value, bound: value > bound,
+    "exclusiveMaximum": lambda value, bound: value < bound,
+    "minLength": lambda value, bound: len(value) >= bound,
+    "maxLength": lambda value, bound: len(value) <= bound,
+    # In Python alone a `$` also stands before a last line break.
+    "pattern": lambda value, bound: re.search(re.sub(r"\$\Z", r"\\Z", bound), value) is not None,
+    "minItems": lambda value, bound: len(value) >= bound,
+    "maxItems": lambda value, bound: len(value) <= bound,
+    "maxProperties": lambda value, bound: len(value) <= bound,
+}
+"""Of a value that is of the type."""
 TYPES = {
     "string": str,
     "integer": int,
@@ -99,7 +116,9 @@ def misfits_of_object(value, schema, defined, place):
     """What is missing, unknown, or does not fit."""
     found = [f"{place}.{n} is missing" for n in schema.get("required", ()) if n not in value]
     extra = schema.get("additionalProperties", True)
+    names = schema.get("propertyNames", {})
     for name, inner in value.items():
+        found += misfits(name, names, defined, f"{place}.{name}")
         known = schema.get("properties", {}).get(name, extra)
         if known is False:
             found.append(f"{place}.{name} is unknown")
@@ -109,7 +128,7 @@ def misfits_of_object(value, schema, defined, place):
 
 
 def misfit_of_scalar(value, schema, place):
-    """Why a value is not of a schema's type, or none of its constants."""
+    """Why a value is not of a schema's type, none of its constants, or out of its bounds."""
     kind = schema.get("type")
     if kind is not None and (
         not isinstance(value, TYPES[kind])
@@ -119,4 +138,5 @@ def misfit_of_scalar(value, schema, place):
     known = [schema["const"]] if "const" in schema else schema.get("enum")
     if known is not None and value not in known:
         return f"{place}: {value!r} is none of {known}"
-    return None
+    broken = (b for b in BOUNDS if b in schema and not BOUNDS[b](value, schema[b]))
+    return next((f"{place}: {bound} {schema[bound]}" for bound in broken), None)

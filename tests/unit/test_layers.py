@@ -85,7 +85,7 @@ LAYERS = {
     "functions.api": Layer(
         EDGE | {"functions.admission", "functions.envelope"}, {"aws_lambda_powertools", "pydantic"}
     ),
-    "functions.api.openapi": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
+    "functions.api.schemas": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
     "functions": Layer(CORE | {"freehold.engine", "freehold.settings"}, {"aws_lambda_powertools"}),
     **{
