@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
+MAX_ID = 255
+"""Of an id as sent, which a refusal may repeat."""
+
 
 def _is_none(value: object) -> bool:
     return value is None

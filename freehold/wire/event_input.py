@@ -6,13 +6,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from freehold.errors import InvalidRequest, NotYetSupported
 from freehold.ids import is_id, new_id
-from freehold.wire.base import WireModel
+from freehold.wire.base import MAX_ID, WireModel
 from freehold.wire.content_input import CheckedResultContent, CheckedUserContent, check_text
 from freehold.wire.events import EVENT_TYPES, Event
 from freehold.wire.search_results import check_search_result
 from freehold.wire.user_events import Rubric, SystemContentBlock
 
 MAX_INITIAL_EVENTS = 50
+MAX_SENT_EVENTS = 500
+"""As many as may wait; one by one an interrupt settles what came before it, all in one commit."""
 MAX_SYSTEM_BLOCKS = 1000
 MAX_OUTCOME_ITERATIONS = 20
 
@@ -28,7 +30,7 @@ def _ignored(_: object) -> None:
 
 
 ThreadId = Annotated[str, AfterValidator(_thread_id)]
-EventId = Annotated[str, Field(min_length=1)]
+EventId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 Routed = Annotated[None, BeforeValidator(_ignored, json_schema_input_type=Any)]
 
 
@@ -154,7 +156,7 @@ class SendEvents(WireModel):
     InvalidRequest (BEHAVIOUR 5.7).
     """
 
-    events: list[EventParams] = Field(min_length=1)
+    events: list[EventParams] = Field(min_length=1, max_length=MAX_SENT_EVENTS)
 
     @model_validator(mode="after")
     def _check_system_messages(self) -> Self:

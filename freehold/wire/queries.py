@@ -32,7 +32,10 @@ def _instant(value: object) -> object:
         return value
     if not _INSTANT.match(value):
         raise ValueError("must be an RFC 3339 timestamp with a time zone")
-    return timestamp(parse_timestamp(value))
+    try:
+        return timestamp(parse_timestamp(value))
+    except OverflowError:
+        raise ValueError("must be a time of the years 1 to 9999 in UTC") from None
 
 
 QueryInt = Annotated[int, BeforeValidator(_integer)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from freehold.errors import InvalidRequest
-from freehold.wire.base import Omittable, WireModel
+from freehold.wire.base import MAX_ID, Omittable, WireModel
 from freehold.wire.event_input import MAX_INITIAL_EVENTS, InitialEventParams
 from freehold.wire.metadata import Metadata, MetadataPatch, patch_metadata
 from freehold.wire.queries import CreatedRange, Order, QueryBool, QueryInt
@@ -87,7 +87,7 @@ class CreateSession(WireModel):
     """The body of a create."""
 
     agent: SessionAgentParams
-    environment_id: str
+    environment_id: Annotated[str, Field(max_length=MAX_ID)]
     title: str | None = None
     metadata: Metadata = Field(default_factory=dict)
     initial_events: Annotated[

@@ -4,182 +4,229 @@ document is a 400 that names where and stores nothing, what fits it is served.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import sqlite3
-from collections import Counter
-from dataclasses import dataclass
+import secrets
 
-import httpx2
 import pytest
 
-from freehold import bootstrap
-from freehold.local.runs import LocalRuns
-from freehold.settings import Settings
-from freehold.testing.lambda_transport import LambdaTransport
-from functions.api.handler import make_handler
-from functions.api.openapi import openapi_json
-from tests.contract.derived_bodies import Deriver
+from tests.contract.derived_bodies import UNKNOWN, Broken
+from tests.contract.derived_queries import broken_queries
+from tests.contract.fuzz_target import (
+    BODIES,
+    DEFINED,
+    OPERATIONS,
+    UNSERVED,
+    complaint,
+    open_target,
+)
 from tests.contract.json_schema import misfits
-from tests.images import pdf, png
-from tests.servers import Server
-
-DOCUMENT = json.loads(openapi_json())
-DEFINED = DOCUMENT["components"]["schemas"]
-BODIES = {
-    f"{method.upper()} {path}": operation["requestBody"]["content"]["application/json"]["schema"]
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-    if "requestBody" in operation
-}
-SEED = 20261121
-
-
-@dataclass(frozen=True)
-class Target:
-    """The API over a store that nothing else writes: runs are not started."""
-
-    server: Server
-    data_dir: object
-    ids: dict
-
-    def send(self, name, body, **options):
-        """`name`: method and path of an operation; `body`: a JSON value, or bytes as they are."""
-        method, path = name.split(" ")
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        path = re.sub(r"{(\w+)}", lambda found: self.ids[found[1]], path)
-        return self.server.request(method, path, content=content, **options)
-
-    def digest(self):
-        """Of everything that is stored: records and blobs."""
-        found = hashlib.sha256()
-        with sqlite3.connect(self.data_dir / "freehold.db") as database:
-            for row in database.execute("SELECT pk, sk, due, value FROM items ORDER BY pk, sk"):
-                found.update(repr(row).encode())
-        database.close()
-        blobs = self.data_dir / "blobs"
-        for file in sorted(path for path in blobs.rglob("*") if path.is_file()):
-            found.update(f"{file.relative_to(blobs)} {file.read_bytes()!r}".encode())
-        return found.hexdigest()
-
-
-def open_target(data_dir):
-    settings = Settings(data_dir=data_dir, api_key="key", synchronous="NORMAL")
-    app = bootstrap.local(settings, runs=LocalRuns())
-    http = httpx2.Client(transport=LambdaTransport(make_handler(app)), trust_env=False)
-    server = Server("http://freehold.invalid", "key", http, app=app)
-    session = server.new_session()
-    shown = server.request("GET", f"/v1/sessions/{session}").json()
-    threads = server.request("GET", f"/v1/sessions/{session}/threads").json()
-    ids = {
-        "session_id": session,
-        "agent_id": shown["agent"]["id"],
-        "environment_id": shown["environment_id"],
-        "thread_id": threads["data"][0]["id"],
-    }
-    return Target(server, data_dir, ids)
-
-
-def close_target(target):
-    target.server.http.close()
-    bootstrap.close(target.server.app)
+from tests.servers import server_in_thread
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
-    target = open_target(tmp_path_factory.mktemp("fuzz"))
-    yield target
-    close_target(target)
+    with open_target(tmp_path_factory.mktemp("fuzz")) as target:
+        yield target
 
 
-UNSERVED = frozenset(
-    {
-        "AutoPolicy-Input",
-        "FileDocumentSource-Input",
-        "FileImageSource-Input",
-        "RedactedBlock-Input",
-        "SelfHostedConfig-Input",
-        "UserDefineOutcomeEventParams",
-        "UserToolResultEventParams",
-    }
-)
-"""What is described and, however well formed, refused by name."""
+# ---------------------------------------------------------------- what does not fit
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_breaks_the_document_is_refused_by_its_place_and_stores_nothing(target, name):
+    before = target.digest()
+    derived = list(target.deriver().broken(BODIES[name]))
+    found = [complaint(target, name, broken, before) for broken in derived]
+    assert [wrong for wrong in found if wrong] == []
+    print(f"{name}: {len(derived)} bodies")
 
 
-def deriver(target):
-    """With the words that this store, or a rule beyond shape, asks for."""
-    ids, packages = target.ids, ("apt", "cargo", "gem", "go", "npm", "pip")
-    words = {
-        ("CreateSession", "agent"): [
-            ids["agent_id"],
-            {"type": "agent", "id": ids["agent_id"], "version": 1},
-        ],
-        ("CreateSession", "environment_id"): [ids["environment_id"]],
-        ("AgentParams", "id"): [ids["agent_id"]],
-        ("AgentWithOverridesParams", "id"): [ids["agent_id"]],
-        ("AgentParams", "version"): [1, None],
-        ("AgentWithOverridesParams", "version"): [1, None],
-        ("AgentWithOverridesParams", "model"): ["claude-sonnet-5-5", {"id": "m"}],
-        ("UpdateAgent", "version"): [1],
-        ("CreateEnvironment", "scope"): ["organization", None],
-        ("UpdateEnvironment", "scope"): ["organization", None],
-        ("LimitedNetworkParams", "allowed_hosts"): [[], None],
-        ("LimitedNetworkParams", "allow_mcp_servers"): [False, None],
-        ("LimitedNetworkParams", "allow_package_managers"): [False, None],
-        **{("PackagesParams", name): [[], None] for name in packages},
-        ("UpdateSession", "vault_ids"): [None],
-        ("UserInterruptEventParams", "session_thread_id"): [ids["thread_id"], None],
-        ("Base64ImageSource", "media_type"): ["image/png"],
-        ("Base64ImageSource", "data"): [png()],
-        ("Base64DocumentSource", "media_type"): ["application/pdf"],
-        ("Base64DocumentSource", "data"): [pdf()],
-        ("URLImageSource", "url"): ["https://example.com/a.png"],
-        ("URLDocumentSource", "url"): ["http://example.com/a.pdf"],
-        ("UserToolConfirmationEventParams", "result"): ["deny", "allow"],
-        ("SearchResultBlock", "content"): [[{"type": "text", "text": "a passage"}]],
-        ("WebFetchURLSourceToolReference", "name"): ["web_search"],
-        ("WebFetchURLSourcesParams", "client_tool_results"): ["all", {"type": "none"}],
-        ("UserLocation", "country"): ["NL"],
-        ("UserLocation", "timezone"): ["Europe/Amsterdam"],
-        # Of the two lists only one may be set.
-        ("WebFetchToolConfigParams", "allowed_domains"): [None],
-        ("WebFetchToolConfigParams", "blocked_domains"): [None],
-        ("WebFetchToolConfigParams", "allowed_domains[]"): ["example.com"],
-        ("WebFetchToolConfigParams", "blocked_domains[]"): ["example.com"],
-        ("WebSearchToolConfigParams", "allowed_domains"): [None],
-        ("WebSearchToolConfigParams", "blocked_domains"): [None],
-        ("WebSearchToolConfigParams", "allowed_domains[]"): ["example.com/a"],
-        ("WebSearchToolConfigParams", "blocked_domains[]"): ["example.com"],
-    }
-    return Deriver(DEFINED, words, UNSERVED, SEED)
-
-
-def complaint(answer, broken):
-    """What is wrong with the answer to a broken body; None where it is refused as it should be."""
-    if answer.status_code != 400:
-        return f"{answer.status_code}: {answer.text}"
-    error = answer.json()["error"]
-    if misfits(answer.json(), DEFINED["ErrorEnvelope"], DEFINED):
-        return f"no envelope: {answer.text}"
-    if error["type"] != "invalid_request_error":
-        return f"type {error['type']}"
-    if not broken.is_named_by(error["message"]):
-        return f"names {broken.named!r} nowhere: {error['message']}"
-    return None
+# ---------------------------------------------------------------- what fits
+SEMANTIC = {
+    "POST /v1/sessions/{session_id}/events": [
+        (400, r"Invalid user\.\w+ event at events\[0\]: no "),
+    ],
+}
+"""Refusals of what fits, by operation: by what is there, not by shape."""
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_breaks_the_document_is_refused_by_the_place_and_stores_nothing(target, name):
-    before = target.digest()
-    faults, complaints = Counter(), []
-    for broken in deriver(target).broken(BODIES[name]):
-        faults[broken.fault] += 1
-        wrong = complaint(target.send(name, broken.value), broken)
-        if target.digest() != before:
-            wrong, before = f"{wrong}; something was stored", target.digest()
-        if wrong:
-            complaints.append(f"{json.dumps(broken.value)[:300]}: {wrong[:300]}")
-    print(name, faults)
-    print(*complaints, sep="\n")
+def test_a_body_that_fits_the_document_is_served_and_its_answer_fits_too(tmp_path, name):
+    (content,) = OPERATIONS[name]["responses"]["200"]["content"].values()
+    refused, complaints = set(), []
+    with open_target(tmp_path) as target:
+        for body in target.deriver().fitting(BODIES[name]):
+            if name == "POST /v1/environments":
+                body = {**body, "name": secrets.token_hex(8)}  # noqa: PLW2901 - names are unique
+            answer = target.send(name, body)
+            if answer.status_code == 200:
+                complaints += misfits(answer.json(), content["schema"], DEFINED)
+                continue
+            message = answer.json()["error"]["message"]
+            reasons = {r for r in SEMANTIC.get(name, ()) if _is(answer, message, r)}
+            refused |= reasons
+            if not reasons:
+                complaints.append(f"{answer.status_code} for {body}: {message}")
     assert complaints == []
+    assert refused == set(SEMANTIC.get(name, ()))
+
+
+def _is(answer, message, reason):
+    status, pattern = reason
+    return answer.status_code == status and re.match(pattern, message)
+
+
+def unserved():
+    """Operation, body, and how it is refused: what is described and not there yet."""
+    outcome = {"type": "user.define_outcome", "description": "d"}
+    rubric = {"type": "text", "content": "r"}
+    files = [
+        {"type": kind, "source": {"type": "file", "file_id": "file_x"}}
+        for kind in ("image", "document")
+    ]
+    auto = {"enabled": True, "permission_policy": {"type": "auto"}}
+    tools = [{"type": "agent_toolset_20260401", "default_config": auto}]
+    redacted = [{"type": "redacted"}]
+    later = "is not supported by this server yet"
+    send = "POST /v1/sessions/{session_id}/events"
+    yield send, {"events": [{**outcome, "rubric": rubric}]}, later
+    yield send, {"events": [{"type": "user.tool_result", "tool_use_id": "x"}]}, later
+    for block in files:
+        yield send, {"events": [{"type": "user.message", "content": [block]}]}, later
+    yield send, {"events": [{"type": "user.message", "content": redacted}]}, "cannot be sent"
+    yield "POST /v1/agents", {"name": "a", "model": "m", "tools": tools}, later
+    yield "POST /v1/environments", {"name": "a", "config": {"type": "self_hosted"}}, later
+    update = "POST /v1/environments/{environment_id}"
+    yield update, {"config": {"type": "self_hosted"}}, "config.type"
+
+
+@pytest.mark.parametrize(("name", "body", "words"), [*unserved()])
+def test_what_is_described_and_not_served_is_refused_in_words_and_stores_nothing(
+    target, name, body, words
+):
+    before = target.digest()
+    answer = target.send(name, body)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert target.digest() == before
+
+
+def test_what_is_said_to_be_unserved_is_described(target):
+    text = json.dumps([BODIES, DEFINED])
+    assert [name for name in UNSERVED if f'/{name}"' not in text] == []
+
+
+# ---------------------------------------------------------------- what is no object of JSON
+SCHEMA = b'{"name":"a","model":"m","tools":[{"type":"custom","name":"t","description":"d",'
+SCHEMA += b'"input_schema":{"type":"object","x":%s}}]}'
+NO_OBJECTS = [
+    *(b"null", b"true", b"1", b'"text"', b"[]", b"[{}]"),
+    *(b"{", b"}", b"{}{}", b"{,}", b'{"a":1,}', b"{'a':1}", b"{a:1}", b'{"a"}', b'{"a":01}'),
+    *(b"/* */{}", b"\xef\xbb\xbf{}", b"{}\x00", b'{"a":"\x01"}', b"\x1f\x8b\x08\x00", b"a=1&b=2"),
+    *(b"\xff", b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"\\udc00":1}', b'{"a":"\\x41"}'),
+    *("{}".encode("utf-16"), "{}".encode("utf-32-le")),
+    *(b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' * 150 + b"1" + b"}" * 150),
+    b"[" + b"0," * 200_000 + b"0]",
+    b'{"a":[' + b"0," * 200_000 + b"0]}",
+    b"{" + b",".join(b'"a%d":0' % n for n in range(110_000)) + b"}",
+]
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_is_no_object_of_json_is_refused_and_stores_nothing(target, name):
+    before = target.digest()
+    for body in NO_OBJECTS:
+        answer = target.send(name, body)
+        assert answer.status_code == 400, body[:80]
+        assert answer.json()["error"]["message"].startswith("Failed to parse request body: ")
+        assert len(answer.text) < 1000
+    assert target.digest() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"name":"a","name":"b","model":"m"}', '"name" is given twice'),
+        (b'{"name":"a","model":{"id":"m","id":"m"}}', '"id" is given twice'),
+        (b'{"name":"a","model":"m","metadata":{"k":"v","\\u006b":"w"}}', '"k" is given twice'),
+        (SCHEMA % b'{"y":1,"y":2}', '"y" is given twice'),
+        (SCHEMA % b"NaN", "NaN"),
+        (SCHEMA % b"-Infinity", "-Infinity"),
+        (SCHEMA % b"1e999", "1e999"),
+        (SCHEMA % (b"1" * 5000), "number out of range"),
+        (SCHEMA % (b"[" * 97 + b"]" * 97), "nested in more than 100 levels"),
+    ],
+)
+def test_what_two_readers_could_read_differently_is_refused(target, body, named):
+    before = target.digest()
+    answer = target.send("POST /v1/agents", body)
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]["message"]
+    assert target.digest() == before
+
+
+def test_what_is_nested_as_deep_as_may_be_is_read_wherever_it_is_kept(tmp_path):
+    """Too deep, it was stored, and failed every list of sessions afterwards."""
+    deep = SCHEMA % (b"[" * 95 + b"]" * 95)
+    with open_target(tmp_path) as target:
+        agent = target.send("POST /v1/agents", deep).json()
+        body = {"agent": agent["id"], "environment_id": target.ids["environment_id"]}
+        session = target.send("POST /v1/sessions", body).json()
+        assert session["agent"]["tools"] == agent["tools"] == json.loads(deep)["tools"]
+        (listed, _) = target.send("GET /v1/sessions", b"").json()["data"]
+        assert listed["agent"] == session["agent"]
+        target.ids["session_id"] = session["id"]
+        threads = target.send("GET /v1/sessions/{session_id}/threads", b"").json()["data"]
+        assert threads[0]["agent"]["tools"] == agent["tools"]
+        other = {"agent": {"tools": agent["tools"]}, "title": "t"}
+        updated = target.send("POST /v1/sessions/{session_id}", other)
+        assert updated.json()["agent"] == session["agent"]
+
+
+# ---------------------------------------------------------------- operations without a body
+@pytest.mark.parametrize("name", sorted(set(OPERATIONS) - set(BODIES)))
+def test_what_an_operation_would_ignore_is_refused(target, name):
+    if name.endswith("/stream"):
+        return  # another function; its queries are below
+    before = target.digest()
+    for value in (None, 1, {}):
+        broken = Broken({UNKNOWN: value}, "unknown", (UNKNOWN,))
+        assert complaint(target, name, broken, before) is None
+    for body in (b"[]", b"1", b"x"):
+        assert target.send(name, body).status_code == 400
+    assert target.digest() == before
+
+
+# ---------------------------------------------------------------- queries
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if not name.endswith("/stream")])
+def test_a_query_that_breaks_the_document_is_refused_by_its_parameter(target, name):
+    before = target.digest()
+    for broken in broken_queries(OPERATIONS[name]["parameters"]):
+        answer = target.send(name, b"", params=broken.pairs)
+        assert answer.status_code == 400, broken
+        error = answer.json()["error"]
+        assert error["type"] == "invalid_request_error"
+        assert broken.is_named_by(error["message"]), (broken, error)
+    assert target.digest() == before
+
+
+def test_a_stream_s_query_that_breaks_the_document_is_refused_by_its_parameter(tmp_path):
+    with server_in_thread(tmp_path) as server:
+        session = server.new_session()
+        place = f"/v1/sessions/{session}"
+        thread = server.request("GET", f"{place}/threads").json()["data"][0]["id"]
+        for name in (name for name in OPERATIONS if name.endswith("/stream")):
+            path = name.removeprefix("GET ").format(session_id=session, thread_id=thread)
+            for broken in broken_queries(OPERATIONS[name]["parameters"]):
+                answer = server.request("GET", path, params=broken.pairs)
+                assert answer.status_code == 400, broken
+                assert broken.is_named_by(answer.json()["error"]["message"]), broken
+
+
+@pytest.mark.parametrize(
+    "raw", ["?limit", "?=", "?&", "?limit=1&&", "?limit=%ff", "?limit=%zz", "?a=b;limit=1"]
+)
+def test_a_query_that_does_not_parse_is_refused_and_not_half_read(tmp_path_factory, raw):
+    with server_in_thread(tmp_path_factory.mktemp("raw")) as server:
+        answer = server.request("GET", f"/v1/agents{raw}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["type"] == "invalid_request_error"
