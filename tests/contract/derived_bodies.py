@@ -139,7 +139,7 @@ class Deriver:
 
     def _fitting_string(self, schema: Mapping[str, Any], _: Any) -> list[Any]:
         longest = schema.get("maxLength")
-        return ["text", *(["ä" * longest] if longest and "pattern" not in schema else ())]
+        return ["text"[:longest], *(["ä" * longest] if longest and "pattern" not in schema else ())]
 
     def _fitting_integer(self, schema: Mapping[str, Any], _: Any) -> list[Any]:
         low, high = schema.get("minimum", 0), schema.get("maximum")
@@ -164,14 +164,14 @@ class Deriver:
     def _broken(self, schema: Mapping[str, Any], place: tuple[str, str]) -> Iterator[Broken]:
         if "$ref" in schema:
             schema = self.defined[_name(schema)]
-        here = [Broken(value, "type") for value in JUNK]
-        here += [Broken(value, fault) for value, fault in self._beyond(schema, place)]
+        here = [Broken(value, fault) for value, fault in self._beyond(schema, place)]
         deeper: list[Broken] = []
         tag = schema.get("discriminator", {}).get("propertyName")
         arms = schema.get("oneOf") or schema.get("anyOf") or ()
         for arm in arms:
             for found in self._broken(arm, place):
                 (deeper if found.path else here).append(found)
+        here += [Broken(value, "type") for value in JUNK]
         seen: list[Any] = []
         for found in here:
             if found.value not in seen and misfits(found.value, schema, self.defined):
