@@ -82,3 +82,31 @@ prepare() {
     fi
     fingerprint "$1" >".venv/$2.stamp"
 }
+
+# prepare_apart FOLDER LOCK [UV OPTION]: leaves in FOLDER what LOCK pins and nothing of ours, for programs whose
+# dependencies do not go together with ours, and does nothing when that is there already.
+prepare_apart() {
+    if [ -f "$1/stamp" ] && [ "$(fingerprint_apart "$1" "$2")" = "$(cat "$1/stamp")" ]; then
+        return 0
+    fi
+    rm -rf "$1"
+    if command -v uv >/dev/null 2>&1; then
+        say "setting up $1 with uv (once)."
+        use_pip_settings_for_uv
+        uv venv --quiet ${3:+"$3"} --python '>=3.11,<3.15' "$1"
+        uv pip install --quiet --python "$1/bin/python" --require-hashes -r "$2"
+    else
+        say "setting up $1 with pip (once, about a minute)."
+        chosen=$(find_python) || return 1
+        "$chosen" -m venv "$1"
+        "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$2"
+    fi
+    echo '*' >"$1/.gitignore"
+    fingerprint_apart "$1" "$2" >"$1/stamp"
+}
+
+fingerprint_apart() {
+    "$1/bin/python" -V 2>/dev/null || return 1
+    pwd -P
+    cksum "$2"
+}

@@ -152,6 +152,28 @@ def test_an_environment_that_was_not_finished_is_not_believed(environment, path)
     assert "called" in _sh(environment, path, "prepare requirements-dev.lock dev").stdout
 
 
+@pytest.mark.parametrize(("options", "seeded"), [("", False), (" --seed", True)])
+def test_an_environment_apart_is_made_once_and_again_for_another_lock(
+    checkout, path, options, seeded
+):
+    (checkout / "other.lock").write_text("one\n")
+    made = f'mkdir -p "$last/bin"; ln -s "{sys.executable}" "$last/bin/python"'
+    said = f'echo "$@" >>log; for last; do :; done; [ "$1" != venv ] || {{ {made}; }}'
+    _program(path, "uv", said)
+    (path / "ln").symlink_to(shutil.which("ln"))
+    prepare = f"prepare_apart .apart other.lock{options}"
+    assert _sh(checkout, path, prepare).returncode == 0
+    calls = (checkout / "log").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["venv", "pip"]
+    assert ("--seed" in calls[0]) == seeded
+    assert "--require-hashes -r other.lock" in calls[1]
+    assert (checkout / ".apart/.gitignore").read_text() == "*\n"
+    again = _sh(checkout, path, prepare)
+    assert (again.returncode, again.stderr) == (0, "")
+    (checkout / "other.lock").write_text("two\n")
+    assert "setting up .apart" in _sh(checkout, path, prepare).stderr
+
+
 def test_every_script_can_be_executed():
     for name in ("demo", "serve", "test", "lock"):
         assert os.access(ROOT / "scripts" / name, os.X_OK), name
