@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from freehold.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
@@ -95,6 +95,14 @@ def parse_query(raw: bytes) -> list[tuple[str, str]]:
         )
     except ValueError:
         raise InvalidRequest("The query string cannot be parsed.") from None
+
+
+def joined_headers(rows: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Names in lower case; the values of one that was sent more than once as one list."""
+    found: dict[str, list[str]] = {}
+    for name, value in rows:
+        found.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def admit(app: App, headers: Mapping[str, str]) -> Caller:

@@ -53,8 +53,6 @@ def create_agent(app: App, caller: Caller, request: CreateAgent, once: Once | No
     row = keys.Key(keys.collection(caller.workspace_id, "agents"), agent.id)
 
     def plan() -> Change[Agent]:
-        if once:
-            once.open()
         writes = [
             Write(head, put=_head_item(app, caller, agent), conditions=_NEW),
             _version_write(app, caller, agent, new_id("cmt")),
@@ -63,7 +61,7 @@ def create_agent(app: App, caller: Caller, request: CreateAgent, once: Once | No
         ]
         return Change(agent, writes, lambda: app.records.get([head])[0] is not None)
 
-    return perform(app, plan)
+    return perform(app, plan, once)
 
 
 def retrieve_agent(app: App, caller: Caller, agent_id: str, version: int | None = None) -> Agent:

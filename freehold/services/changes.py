@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from freehold.errors import AmbiguousWrite, StaleRead, Unavailable
+from freehold.errors import AmbiguousWrite, ApiError, StaleRead, Unavailable
 from freehold.wire.base import WireModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from freehold.ports import App, Write
+    from freehold.services.idempotency import Once
 
 M = TypeVar("M", bound=WireModel)
 T = TypeVar("T")
@@ -31,11 +32,11 @@ class Change(Generic[T]):
     landed: Callable[[], bool] = lambda: False
 
 
-def perform(app: App, plan: Callable[[], Change[T]]) -> T:
+def perform(app: App, plan: Callable[[], Change[T]], once: Once | None = None) -> T:
     """Reads, decides, writes; a stale read decides again.
 
     After a lost answer each further attempt first asks whether an earlier one has landed. Raises
-    what `plan` raises, Unavailable after too many attempts.
+    what `plan` raises, what `once.open` raises, Unavailable after too many attempts.
     """
     unsure: list[Change[T]] = []
     for attempt in range(app.settings.write_attempts):
@@ -45,7 +46,7 @@ def perform(app: App, plan: Callable[[], Change[T]]) -> T:
         for earlier in unsure:
             if earlier.landed():
                 return earlier.answer
-        change = plan()
+        change = _decide(plan, once)
         if not change.writes:
             return change.answer
         try:
@@ -57,3 +58,17 @@ def perform(app: App, plan: Callable[[], Change[T]]) -> T:
             continue
         return change.answer
     raise Unavailable("The store did not take the write in time.", retry_after=1)
+
+
+def _decide(plan: Callable[[], Change[T]], once: Once | None) -> Change[T]:
+    """A refusal may be of what the same request made meanwhile, such as a name that is taken: then
+    it was answered before.
+    """
+    if once is None:
+        return plan()
+    once.open()
+    try:
+        return plan()
+    except ApiError:
+        once.open()
+        raise

@@ -71,8 +71,6 @@ def create_environment(
     row = keys.Key(keys.collection(caller.workspace_id, "environments"), environment.id)
 
     def plan() -> Change[Environment]:
-        if once:
-            once.open()
         item = {**pack(app.blobs, head, environment), "archived": False, "revision": 0}
         writes = [
             Write(head, put={**item, "sessions": 0}, conditions=_NEW),
@@ -82,7 +80,7 @@ def create_environment(
         ]
         return Change(environment, writes, lambda: app.records.get([head])[0] is not None)
 
-    return perform(app, plan)
+    return perform(app, plan, once)
 
 
 def _claim_name(app: App, caller: Caller, environment: Environment) -> Write:

@@ -102,10 +102,12 @@ class _Counted:
 
     @classmethod
     def of(cls, item: Any, window: int) -> _Counted:
-        """A minute in the store that is yet to come is counted on: another clock is ahead."""
+        """A minute in the store that is the next one is counted on: another clock is ahead. One
+        beyond it was a clock that was wrong, and would refuse requests until its time comes.
+        """
         if item is None:
             return cls(window, 0, None)
-        if item["window"] >= window:
+        if window <= item["window"] <= window + 1:
             return cls(item["window"], item["count"], item["window"])
         return cls(window, 0, item["window"])
 

@@ -58,8 +58,6 @@ def create_session(
     events = [event.accepted() for event in request.initial_events or ()]
 
     def plan() -> Change[_Created]:
-        if once:
-            once.open()
         agent = _usable_agent(app, caller, request)
         environment, revision = _usable_environment(app, caller, request.environment_id)
         web_rules.check_within(agent.tools, environment)
@@ -79,7 +77,7 @@ def create_session(
     def landed() -> bool:
         return app.records.get([key.state()])[0] is not None
 
-    created = changes.perform(app, plan)
+    created = changes.perform(app, plan, once)
     for run in Done(None, created.draft).runs():
         app.runs.start(run)
     return created.session

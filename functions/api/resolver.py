@@ -20,7 +20,7 @@ from freehold.services.idempotency import Once, Repeated
 from freehold.services.keys import Caller
 from freehold.services.rate_limits import Allowance, count_request
 from freehold.wire.parsing import parse_body
-from functions.admission import admit
+from functions.admission import admit, joined_headers
 from functions.api.operation import Operation, Request
 from functions.api.routes import OPERATIONS, unserved
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
@@ -153,15 +153,11 @@ class Resolver(APIGatewayRestResolver):
         return {**answer_headers(self._request_id, self._caller, error), **counted}
 
 
-def _headers_of(event: APIGatewayProxyEvent) -> dict[str, str]:
-    """Names in lower case; the values of one that was sent more than once as one list."""
+def _headers_of(event: APIGatewayProxyEvent) -> Mapping[str, str]:
     many: dict[str, list[str]] = event.get("multiValueHeaders") or {
         name: [value] for name, value in (event.get("headers") or {}).items()
     }
-    found: dict[str, list[str]] = {}
-    for name, values in many.items():
-        found.setdefault(name.lower(), []).extend(values)
-    return {name: ", ".join(values) for name, values in found.items()}
+    return joined_headers((name, value) for name, values in many.items() for value in values)
 
 
 def _query(event: APIGatewayProxyEvent) -> list[tuple[str, str]]:

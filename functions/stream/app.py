@@ -22,7 +22,7 @@ from freehold.services.live import Frame
 from freehold.services.rate_limits import Allowance, count_request
 from freehold.services.threads import locate_thread
 from freehold.wire.lists import EventStream
-from functions.admission import admit, parse_query
+from functions.admission import admit, joined_headers, parse_query
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
 from functions.stream.hub import Following, Hub
 from functions.stream.standing import Standing
@@ -100,7 +100,8 @@ class EventStreams:
 
     def _open(self, scope: Scope) -> _Opening:
         """All that can refuse the stream, and a consistent read of where it begins. Blocks."""
-        headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in scope["headers"]}
+        rows = ((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
+        headers = joined_headers(rows)
         ids: Mapping[str, str] = scope["path_params"]
         caller = admit(self._hub.app, headers)
         allowance = count_request(self._hub.app, caller, "read")

@@ -210,6 +210,20 @@ def test_a_clock_that_is_behind_does_not_open_the_minute_again(tmp_path, clock):
     store.close()
 
 
+def test_a_clock_that_was_wrong_refuses_nobody_once_it_is_right(tmp_path, clock):
+    store = SqliteRecords(":memory:")
+    app = replace(app_on(store, tmp_path, create_requests_per_minute=1), clock=clock)
+    clock.at += timedelta(hours=3)
+    count_request(app, CALLER, "create")
+    assert count_request(app, CALLER, "create").is_exceeded
+    clock.at = START
+    allowance = count_request(app, CALLER, "create")
+    assert not allowance.is_exceeded
+    assert allowance.reset - START <= timedelta(minutes=1)
+    assert count_request(app, CALLER, "create").is_exceeded
+    store.close()
+
+
 def test_a_count_whose_answer_was_lost_refuses_nobody(tmp_path, clock):
     store = SqliteRecords(":memory:")
     faulty = FaultyRecords(store, {("write", 1): Fault.UNANSWERED})
