@@ -15,7 +15,7 @@ from freehold.services.rate_limits import count_request
 from freehold.settings import Settings
 from freehold.testing.faulty_records import Fault, FaultyRecords
 from tests.contract.test_errors import check
-from tests.servers import server_in_process, server_process
+from tests.servers import server_in_process, server_in_thread, server_process
 from tests.streams import open_stream
 from tests.unit.apps import CALLER, STRANGER, Interloper, app_on
 
@@ -111,6 +111,25 @@ def test_a_stranger_s_requests_are_not_counted(server):
         check(answer, 401, "authentication_error")
         assert f"{FAMILY}-limit" not in answer.headers
     assert create(server).headers[f"{FAMILY}-remaining"] == "2"
+
+
+def test_a_stream_over_the_limit_is_refused_and_says_when(tmp_path, clock):
+    with server_in_thread(tmp_path, settings=LIMITS, clock=clock) as server:
+        session = server.new_session()
+        for _ in range(5):
+            with open_stream(server, session) as stream:
+                assert stream.status == 200
+        with open_stream(server, session) as stream:
+            assert stream.status == 429
+            assert stream.headers["retry-after"] == "50"
+            assert stream.headers[f"{FAMILY}-remaining"] == "0"
+            assert stream.body()["error"]["type"] == "rate_limit_error"
+
+
+def test_a_ticket_counts_as_a_create(server):
+    for _ in range(3):
+        assert server.request("POST", "/v1/ws-tickets").status_code == 200
+    check(server.request("POST", "/v1/ws-tickets"), 429, "rate_limit_error", "3 create requests")
 
 
 def test_each_workspace_has_its_own_allowance(server):

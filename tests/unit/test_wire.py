@@ -121,6 +121,42 @@ def test_a_refusal_names_the_field_and_why(model, body, message):
     assert refusal(model, body).startswith(message)
 
 
+CUSTOM = {"type": "custom", "description": "d", "input_schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "message"),
+    [
+        (CreateAgent, {"name": "tools", "model": "m", "tools": [{"type": "z"}]}, "tools.0: type"),
+        (CreateAgent, {"name": "model", "model": {"id": 5}}, "model.id: "),
+        (
+            CreateAgent,
+            {**AGENT, "tools": [{**CUSTOM, "name": "input_schema", "input_schema": {}}]},
+            "tools.0.input_schema.type: Field required",
+        ),
+        (
+            CreateAgent,
+            {**AGENT, "tools": [{**CUSTOM, "name": "description", "description": 5}]},
+            "tools.0.description: ",
+        ),
+        (SendEvents, user_message({"type": "text"}), "events.0.content.0.text: Field required"),
+        (
+            SendEvents,
+            user_message({"type": "text", "text": "t", "colour": 1}),
+            'Failed to parse request body: unknown field "events.0.content.0.colour"',
+        ),
+        (
+            SendEvents,
+            user_message({"type": "image", "source": {"type": "url"}}),
+            "events.0.content.0.source.url: Field required",
+        ),
+    ],
+)
+def test_a_field_is_named_though_something_else_has_its_name(model, body, message):
+    """A path lists the arms of unions by their tags, which a client may choose as names."""
+    assert refusal(model, body).startswith(message)
+
+
 def test_a_refusal_does_not_repeat_what_was_sent():
     sent = "s3cret" * 100_000
     for body in ({sent: 1}, {"name": [sent]}, {**AGENT, "tools": [{"type": sent}]}):
