@@ -60,11 +60,11 @@ def create_session(
     def plan() -> Change[_Created]:
         agent = _usable_agent(app, caller, request)
         environment, revision = _usable_environment(app, caller, request.environment_id)
-        web_rules.check_within(agent.tools, environment)
+        doc = _doc(key, timestamp(now), agent, request)
+        web_rules.check_within(doc.agent.tools, environment)
         draft = _first_commit(app, caller, key, thread_id, agent.name)
         if events:
             append.append_events(draft, events)
-        doc = _doc(key, timestamp(now), agent, request)
         session = render(app, doc, draft.session, draft.primary)
         draft.extra += [
             write_doc(app.blobs, key, doc, revision=0),
@@ -137,9 +137,8 @@ def _usable_environment(app: App, caller: Caller, environment_id: str) -> tuple[
     """The environment and its revision. A refusal is readable here; the transaction's conditions
     decide.
     """
-    place = keys.environment(caller.workspace_id, environment_id)
-    item = app.records.get([place])[0] if is_id("env", environment_id) else None
-    if item is None or "revision" not in item:
+    item = _environment_item(app, caller, environment_id) if is_id("env", environment_id) else None
+    if item is None:
         raise NotFound(f"Environment {environment_id} not found.")
     if item.get("archived"):
         raise InvalidRequest(
@@ -147,6 +146,12 @@ def _usable_environment(app: App, caller: Caller, environment_id: str) -> tuple[
             details={"error_code": "environment_archived"},
         )
     return unpack(app.blobs, item, Environment), item["revision"]
+
+
+def _environment_item(app: App, caller: Caller, environment_id: str) -> Item | None:
+    """As stored; None where it was never made, or was deleted."""
+    item = app.records.get([keys.environment(caller.workspace_id, environment_id)])[0]
+    return item if item is not None and "revision" in item else None
 
 
 def _references(caller: Caller, agent: Agent, environment_id: str, revision: Value) -> list[Write]:
@@ -177,7 +182,7 @@ def retrieve_session(app: App, caller: Caller, session_id: str) -> Session:
 def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
     """Title, metadata, the agent's tools; `session.updated` carries only what changed, and a no-op
     writes nothing (BEHAVIOUR 5.4). Raises InvalidRequest for the agent of a session that is not
-    idle; what changes applies from the next turn.
+    idle, and for web tools beyond the environment; what changes applies from the next turn.
     """
     key, _ = locate_session(app, caller, session_id)
 
@@ -191,6 +196,8 @@ def update_session(app: App, caller: Caller, session_id: str, request: UpdateSes
         if not changed:
             return stored
         doc = stored.doc.model_copy(update={**changed, "updated_at": draft.at})
+        if "agent" in changed:
+            _check_reach(app, caller, doc)
         shown = {k: v for k, v in changed.items() if v or k == "title"}
         draft.need("archived_at")
         draft.emit(draft.session.primary_id, SessionUpdatedEvent, **shown)
@@ -218,6 +225,15 @@ def _require_idle(draft: Draft) -> None:
             "`agent` can only be updated while the session is idle. "
             "Interrupt it and wait for idle first."
         )
+
+
+def _check_reach(app: App, caller: Caller, doc: SessionDoc) -> None:
+    """As at creation. Where the environment was deleted by force, every call is refused when it is
+    made.
+    """
+    item = _environment_item(app, caller, doc.environment_id)
+    if item is not None:
+        web_rules.check_within(doc.agent.tools, unpack(app.blobs, item, Environment))
 
 
 def archive_session(app: App, caller: Caller, session_id: str) -> Session:

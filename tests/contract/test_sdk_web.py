@@ -10,7 +10,7 @@ import pytest
 
 from freehold.testing.script import script
 from tests.contract.test_sdk import known, message, types_of
-from tests.servers import server_in_process
+from tests.servers import server_in_process, server_in_thread
 from tests.web_pages import FakeInternet, html, http
 
 URL = "http://www.example.com/"
@@ -35,11 +35,15 @@ def net():
     made.close()
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory, net, engine):
+@pytest.fixture(
+    scope="module",
+    params=[server_in_process, server_in_thread],
+    ids=["in process", "over HTTP"],
+)
+def served(request, tmp_path_factory, net, engine):
     host, port = engine._listener.getsockname()
     web = net.web(search_url=f"http://{host}:{port}/search")
-    with server_in_process(tmp_path_factory.mktemp("web"), web=web) as server:
+    with request.param(tmp_path_factory.mktemp("web"), web=web) as server:
         yield server
 
 
@@ -48,16 +52,27 @@ def client(served):
     return served.client()
 
 
-def session_of(client, *configs, networking=None):
-    """A session of an agent with the tools of `configs` and no others."""
-    toolset = {
+def toolset_of(*configs):
+    """The tools of `configs` and no others."""
+    return {
         "type": "agent_toolset_20260401",
         "default_config": {"enabled": False},
         "configs": [{"enabled": True, **config} for config in configs],
     }
-    agent = client.beta.agents.create(name="A", model="claude-sonnet-5-5", tools=[toolset])
+
+
+def agent_of(client, *tools):
+    return client.beta.agents.create(name="A", model="claude-sonnet-5-5", tools=list(tools))
+
+
+def environment_of(client, networking=None):
     config = {"type": "cloud", **({"networking": networking} if networking else {})}
-    environment = client.beta.environments.create(name=f"e-{secrets.token_hex(8)}", config=config)
+    return client.beta.environments.create(name=f"e-{secrets.token_hex(8)}", config=config)
+
+
+def session_of(client, *configs, networking=None):
+    """A session of an agent with the tools of `configs` and no others."""
+    agent, environment = agent_of(client, toolset_of(*configs)), environment_of(client, networking)
     return client.beta.sessions.create(agent=agent.id, environment_id=environment.id)
 
 
@@ -173,6 +188,132 @@ def test_domains_outside_a_limited_environment_are_refused_at_creation(client, n
     session_of(client, {**config, "enabled": False}, networking={"type": "limited"})
 
 
+NARROW = {"name": "web_fetch", "allowed_domains": ["docs.example.org"]}
+BEYOND = "web_fetch: allowed_domains.0: docs.example.org is not within the allowed_hosts"
+LIMITED = {"type": "limited"}
+
+
+def refusal(call, *given, **fields):
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        call(*given, **fields)
+    return refused.value.body["error"]["message"]
+
+
+def test_what_a_session_runs_must_stay_in_its_environment_not_what_its_agent_says(client):
+    """Overrides bring a domain in, and take one out."""
+    environment = environment_of(client, LIMITED)
+    create = client.beta.sessions.create
+
+    def overridden(agent, tools):
+        given = {"type": "agent_with_overrides", "id": agent.id, "tools": tools}
+        return {"agent": given, "environment_id": environment.id}
+
+    plain = agent_of(client, toolset_of({"name": "web_fetch"}))
+    assert BEYOND in refusal(create, **overridden(plain, [toolset_of(NARROW)]))
+    narrow = agent_of(client, toolset_of(NARROW))
+    assert BEYOND in refusal(create, agent=narrow.id, environment_id=environment.id)
+    assert create(**overridden(narrow, [])).agent.tools == []
+
+
+def test_an_update_must_stay_in_the_environment(client):
+    session = session_of(client, {"name": "web_fetch"}, networking=LIMITED)
+    update = client.beta.sessions.update
+    said = refusal(update, session.id, title="Never", agent={"tools": [toolset_of(NARROW)]})
+    assert BEYOND in said
+    kept = client.beta.sessions.retrieve(session.id)
+    assert (kept.title, kept.agent, kept.updated_at) == (None, session.agent, session.updated_at)
+    assert client.beta.sessions.events.list(session.id).data == []
+    off = toolset_of({**NARROW, "enabled": False})
+    assert not update(session.id, agent={"tools": [off]}).agent.tools[0].configs[0].enabled
+    free = session_of(client, {"name": "web_fetch"})
+    (tools,) = update(free.id, agent={"tools": [toolset_of(NARROW)]}).agent.tools
+    assert tools.configs[0].allowed_domains == ["docs.example.org"]
+
+
+def test_without_its_environment_a_session_reaches_nothing(served, client):
+    session = session_of(client, {"name": "web_fetch"}, networking=LIMITED)
+    forced = {"force": "true"}
+    client.beta.environments.delete(session.environment_id, extra_query=forced)
+    client.beta.sessions.update(
+        session.id,
+        agent={"tools": [toolset_of({**NARROW, "allowed_domains": ["example.com"]})]},
+    )
+    (result,) = results(turn(served, client, session, FETCH))
+    assert result.content[0].text == "url_not_allowed: www.example.com may not be reached"
+
+
+def test_the_tools_that_url_sources_name_are_the_agents_own(client):
+    only = {"type": "only", "tools": [{"type": "tool_reference", "name": "lookup"}]}
+    fetch = toolset_of({"name": "web_fetch", "url_sources": {"client_tool_results": only}})
+    custom = {
+        "type": "custom",
+        "name": "lookup",
+        "description": "Looks an order up.",
+        "input_schema": {"type": "object"},
+    }
+    words = "client_tool_results: lookup is not a custom tool here"
+    agent, environment = agent_of(client, fetch, custom), environment_of(client)
+    given = {"type": "agent_with_overrides", "id": agent.id, "tools": [fetch]}
+    sessions = client.beta.sessions
+    session = sessions.create(agent=agent.id, environment_id=environment.id)
+    said = [
+        refusal(agent_of, client, fetch),
+        refusal(client.beta.agents.update, agent.id, version=1, tools=[fetch]),
+        refusal(sessions.create, agent=given, environment_id=environment.id),
+        refusal(sessions.update, session.id, agent={"tools": [fetch]}),
+    ]
+    assert all(words in message for message in said)
+    assert client.beta.agents.retrieve(agent.id) == agent
+
+
+BEGUN = [
+    "session.status_running",
+    "session.thread_status_running",
+    "user.message",
+    "span.model_request_start",
+    "agent.tool_use",
+    "span.model_request_end",
+    "session.thread_status_idle",
+    "session.usage",
+    "session.status_idle",
+    "user.tool_confirmation",
+]
+GONE_ON = [
+    "span.model_request_start",
+    "agent.message",
+    "span.model_request_end",
+    "session.thread_status_idle",
+    "session.usage",
+    "session.status_idle",
+]
+RUNNING = ["session.status_running", "session.thread_status_running"]
+
+
+@pytest.mark.parametrize("answer", ["allow", "deny"])
+def test_a_fetch_that_asks_is_made_once_it_is_allowed(served, client, net, answer):
+    asking = {"name": "web_fetch", "permission_policy": {"type": "always_ask"}}
+    session = session_of(client, asking)
+    made = len(net.requests)
+    parked = turn(served, client, session, FETCH)
+    (use,) = (event for event in parked if event.type == "agent.tool_use")
+    assert (use.evaluated_permission, use.evaluation.type) == ("ask", "always_ask")
+    assert parked[-1].stop_reason.event_ids == [use.id]
+    assert len(net.requests) == made
+    confirmation = {"type": "user.tool_confirmation", "tool_use_id": use.id, "result": answer}
+    client.beta.sessions.events.send(session.id, events=[confirmation])
+    served.until_idle(session.id)
+    events = known(list(client.beta.sessions.events.list(session.id)))
+    (result,) = results(events)
+    if answer == "allow":
+        assert types_of(events) == [*BEGUN, *RUNNING, "agent.tool_result", *GONE_ON]
+        assert result.content[0].text == f"URL: {URL}\nTitle: Start\n\nWelcome."
+        assert len(net.requests) == made + 1
+    else:
+        assert types_of(events) == [*BEGUN, "agent.tool_result", *RUNNING, *GONE_ON]
+        assert result.content[0].text == "Permission to use web_fetch has been rejected."
+        assert len(net.requests) == made
+
+
 def test_a_search_that_the_server_cannot_make_is_not_offered_and_denied(tmp_path, net):
     with server_in_process(tmp_path, web=net.web()) as server:
         client = server.client()
@@ -187,24 +328,22 @@ def test_a_search_that_the_server_cannot_make_is_not_offered_and_denied(tmp_path
 
 
 def test_messages_about_web_settings_reach_the_client_word_for_word(client):
-    def refusal(config):
+    def refused(config):
         toolset = {"type": "agent_toolset_20260401", "configs": [config]}
-        with pytest.raises(anthropic.BadRequestError) as refused:
-            client.beta.agents.create(name="A", model="m", tools=[toolset])
-        return refused.value.body["error"]["message"]
+        return refusal(client.beta.agents.create, name="A", model="m", tools=[toolset])
 
     for name in ("web_fetch", "web_search"):
         both = {"name": name, "allowed_domains": ["a.com"], "blocked_domains": ["b.com"]}
-        assert "Only one of allowed_domains or blocked_domains may be set." in refusal(both)
+        assert "Only one of allowed_domains or blocked_domains may be set." in refused(both)
         assert (
             "allowed_domains: Empty list of domains is ambiguous. Provide at least one domain or"
             " null."
-        ) in refusal({"name": name, "allowed_domains": []})
+        ) in refused({"name": name, "allowed_domains": []})
         assert (
             "allowed_domains.0: IP addresses are not supported; provide a plain hostname like"
             ' "example.com"'
-        ) in refusal({"name": name, "allowed_domains": ["10.0.0.1"]})
+        ) in refused({"name": name, "allowed_domains": ["10.0.0.1"]})
     location = {"type": "approximate", "country": "ZZ"}
-    assert refusal({"name": "web_search", "user_location": location}).endswith(
+    assert refused({"name": "web_search", "user_location": location}).endswith(
         "user_location.country: not a country the search provider supports"
     )
