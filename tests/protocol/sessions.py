@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState
 from freehold.ids import new_id, timestamp
@@ -14,9 +16,13 @@ from freehold.wire.sessions import SessionAgent
 WORKSPACE = "wrkspc_test"
 
 
-def asking_agent(model: str = "claude-opus-5") -> SessionAgent:
+POLICIES = {"bash": "always_allow", "write": "always_ask"}
+
+
+def asking_agent(
+    model: str = "claude-opus-5", policies: Mapping[str, str] = POLICIES
+) -> SessionAgent:
     """`bash` is always allowed, `write` always asks, `lookup` is the client's."""
-    policies = {"bash": "always_allow", "write": "always_ask"}
     return SessionAgent.model_validate(
         {
             "type": "agent",

@@ -19,11 +19,12 @@ import pytest
 from freehold.domain.session import Use
 from freehold.errors import InvalidRequest
 from tests.protocol import clients
-from tests.protocol.world import Execution, Worker, World
+from tests.protocol.world import PAGE, Execution, Worker, World
 
 TEXT, TOOL, ASK, BOTH = (("text",),), (("allow", "text"),), (("ask", "text"),), (("both", "text"),)
 CALLS = (("calls", "allow", "calls", "allow", "text"),)
 CUSTOM, MIXED = (("custom", "custom", "text"),), (("mixed", "allow", "mixed", "text"),)
+WEB = (("web", "webs", "allow", "webs", "text"),)
 CHILD = (("spawn", "text"), ("allow", "text"))
 CHILD_ASKS = (("spawn", "both", "text"), ("ask", "allow", "text"))
 
@@ -79,6 +80,24 @@ CASES = [
         (("mixed", "custom", "ask", "both"),),
         {"crash": 1, "lost": 1, "held": 1, "lose": 1},
     ),
+    Case(
+        "web",
+        (("msg", "ok", "wrong", "ok"), ("msg", "wrong", "deny")),
+        WEB,
+        {"crash": 2, "lost": 1, "slow": 1, "dup": 1, "reboot": 1},
+    ),
+    Case(
+        "web-int",
+        (("msg", "int-tools", "msg", "ok"), ("int-tools", "wrong", "int")),
+        WEB,
+        {"crash": 1, "slow": 1, "dup": 1, "late": 1},
+    ),
+    Case(
+        "web-int-again",
+        (("msg", "int-tools", "ok", "msg", "int-tools"), ("ok", "int-tools", "wrong")),
+        WEB,
+        {"crash": 1, "dup": 1},
+    ),
     Case("child", (("msg",), ("msg",)), CHILD, {"crash": 1, "held": 1}),
     Case("child-asks", (("msg", "ok"), ("int",)), CHILD_ASKS, {"crash": 1, "lost": 1, "slow": 1}),
     Case("operator", (("msg", "sys", "msg"), ("sys", "int")), TOOL, {"error": 3, "crash": 1}),
@@ -88,7 +107,7 @@ CASES = [
     Case(
         "everything",
         (("msg", "ok", "msg", "ok"), ("msg", "int", "deny", "ok")),
-        (("mixed", "spawn", "allow", "text"), ("mixed", "allow", "text")),
+        (("mixed", "spawn", "allow", "text"), ("mixed", "webs", "text")),
         {"crash": 2, "slow": 2, "dup": 1, "abort": 1, "lost": 1, "held": 1, "late": 1}
         | {"error": 2, "reboot": 1, "lose": 1},
     ),
@@ -97,9 +116,9 @@ SEEDS = int(os.environ.get("WALKS", "32"))
 LENGTH = 250
 COVERED: Counter[str] = Counter()
 WINDOWS = ("idle", "requires_action", "rescheduling", "turn-between", "turn-write", "turn-model")
-WINDOWS += ("tools-between", "tools-write", "tools-dispatch")
+WINDOWS += ("tools-between", "tools-write", "tools-dispatch", "tools-fetch")
 """Where interrupts come."""
-ANSWERED = ("requires_action", "tools-between", "tools-write", "tools-dispatch")
+ANSWERED = ("requires_action", "tools-between", "tools-write", "tools-dispatch", "tools-fetch")
 """Where calls are answered."""
 
 
@@ -141,6 +160,8 @@ class Walk:
         assert all(isinstance(request.error, InvalidRequest) for request in self.wrong)
         COVERED["call-cancelled"] += len(self.world.cancelled)
         COVERED["request-stopped"] += self.world.stopped_requests
+        COVERED["fetched"] += self.world.fetches
+        COVERED["fetch-stopped"] += self.world.stopped_fetches
         COVERED["turn-interrupted"] += sum(
             "interrupted" in entry.private
             for feed in self.world.feeds.values()
@@ -213,7 +234,7 @@ class Walk:
                 request = clients.settle(world, use, "deny" if op == "deny" else "allow")
                 self.wrong += [request] if op == "wrong" else []
         elif op == "msg":
-            request = clients.message(world, f"{n}.{len(self.scripts[n])}")
+            request = clients.message(world, f"{n}.{len(self.scripts[n])} {PAGE}")
         elif op == "sys":
             request = clients.system_message(world)
         elif op.startswith("int"):
@@ -370,6 +391,9 @@ def test_the_walks_reached_every_kind_of_step():
         "step-write",
         "step-model",
         "step-dispatch",
+        "step-fetch",
+        "fetched",
+        "fetch-stopped",
         "invoke-turn",
         "invoke-tools",
         "lose",
@@ -379,4 +403,4 @@ def test_the_walks_reached_every_kind_of_step():
     wanted |= {f"{op}@{place}" for op in ("ok", "wrong") for place in ANSWERED}
     if COVERED:
         print("\nphases:", dict(sorted(COVERED.items())))
-        assert wanted <= set(COVERED)
+        assert wanted <= {name for name, times in COVERED.items() if times}

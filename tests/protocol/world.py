@@ -18,7 +18,6 @@ from typing import Any
 from freehold import keys
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.sqlite import SqliteRecords
-from freehold.adapters.web import PublicWeb
 from freehold.engine import recovery
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
@@ -30,6 +29,7 @@ from freehold.errors import (
     ModelStopped,
     SandboxLost,
     StaleRead,
+    WebCallStopped,
 )
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
@@ -39,8 +39,10 @@ from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
 from tests.judge import judge
 from tests.protocol.invariants import Feed, check_session
-from tests.protocol.sessions import seed_session
+from tests.protocol.sessions import POLICIES, asking_agent, seed_session
 
+PAGE = "https://example.com/"
+"""What a message must show, so that the agent may fetch it."""
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -157,6 +159,7 @@ class World:
         self.erasing = False
         self.cancelled: list[str] = []
         self.stopped_requests = 0
+        self.fetches, self.stopped_fetches = 0, 0
         self._feed = _Bells(self)
         secrets = LocalSecrets(self.tmp_path / "secrets")
         blobs = _NoBlobs()
@@ -179,9 +182,10 @@ class World:
             runs=_Runs(self),
             feed=self._feed,
             clock=self._clock,
-            web=PublicWeb(),
+            web=_Web(self),
         )
-        self.key, self.caller = seed_session(self.app, cap=self.cap)
+        agent = asking_agent(policies={**POLICIES, **_WEB_POLICIES})
+        self.key, self.caller = seed_session(self.app, cap=self.cap, agent=agent)
         self.observe()
 
     def _clock(self) -> datetime:
@@ -367,8 +371,12 @@ _CALLS = {
     "both": ["bash", "write"],
     "custom": ["lookup"],
     "mixed": ["bash", "write", "lookup", "nowhere"],
+    "web": ["web_fetch"],
+    "webs": ["web_fetch", "bash", "web_search"],
     "spawn": ["spawn"],
 }
+_INPUTS = {"web_fetch": {"url": PAGE}, "web_search": {"query": "example"}}
+_WEB_POLICIES = {"web_fetch": "always_allow", "web_search": "always_ask"}
 
 
 class _Model:
@@ -418,7 +426,8 @@ class _Reply:
         for n, name in enumerate(names, 1):
             tool_id = f"toolu_{head.thread_id}_{head.replies}_{n}"
             yield BlockStarted(n, "tool_use")
-            yield BlockDone(n, {"type": "tool_use", "id": tool_id, "name": name, "input": {}})
+            use = {"type": "tool_use", "id": tool_id, "name": name, "input": _INPUTS.get(name, {})}
+            yield BlockDone(n, use)
         yield ReplyDone("tool_use" if names else "end_turn", Usage(input_tokens=1, output_tokens=1))
 
 
@@ -483,6 +492,46 @@ class _Sandboxes:
 
     def remove(self, sandbox) -> None:
         pass
+
+
+class _Web:
+    """A web of one page. Its calls may be made any number of times, and stand still once."""
+
+    tools = ("web_search", "web_fetch")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def fetch(self, url, **rules):
+        assert url == PAGE
+        del rules
+        return _WebCall(self._world)
+
+    def search(self, query, **rules):
+        del query, rules
+        return _WebCall(self._world)
+
+
+class _WebCall:
+    usage = Usage()
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._closed = False
+
+    def close(self) -> None:
+        self._closed = True
+
+    def result(self) -> ToolResult:
+        worker = self._world.current
+        assert worker is not None
+        if worker.pause("fetch") == "crash":
+            raise Killed
+        if self._closed:
+            self._world.stopped_fetches += 1
+            raise WebCallStopped
+        self._world.fetches += 1
+        return ToolResult.text("a page")
 
 
 class _Runs:
