@@ -14,6 +14,9 @@ The partitions of one workspace `W`, with their sort keys:
   as `answer/{hash}`.
 - `W/limits`: the requests of this minute, by kind.
 - `W/feed/{thread}`: an item per commit, by first sequence and version, both zero-padded.
+- `W/listeners/{thread}`: who follows that feed from another process: `stream/{holder}` and
+  `socket/{connection}` (`freehold.listeners`).
+- `W/previews/{thread}`: frames of previews, by the time they were gathered; short-lived.
 
 What belongs to no workspace: `api_key` and `ticket`, which are looked up before their workspace is
 known, `workspace` itself, and `installation_key`.
@@ -82,6 +85,35 @@ def parse_head(key: Key) -> tuple[SessionKey, str]:
 def feed(workspace_id: str, thread_id: str) -> str:
     """The partition of a thread's log."""
     return f"{workspace_id}/feed/{thread_id}"
+
+
+def listeners(topic: str) -> str:
+    """The partition of who follows a feed; `topic` is the feed's."""
+    return _beside(topic, "listeners")
+
+
+def stream_listener(topic: str, holder: str) -> Key:
+    return Key(listeners(topic), f"stream/{holder}")
+
+
+def socket_listener(topic: str, connection_id: str) -> Key:
+    return Key(listeners(topic), f"socket/{connection_id}")
+
+
+def previews(topic: str) -> str:
+    """The partition of the previews of a feed; `topic` is the feed's."""
+    return _beside(topic, "previews")
+
+
+def parse_feed(topic: str) -> tuple[str, str]:
+    """The inverse of `feed`: workspace and thread."""
+    workspace_id, _, thread_id = topic.split("/")
+    return workspace_id, thread_id
+
+
+def _beside(topic: str, kind: str) -> str:
+    workspace_id, thread_id = parse_feed(topic)
+    return f"{workspace_id}/{kind}/{thread_id}"
 
 
 def entry(first_seq: int, version: int) -> str:

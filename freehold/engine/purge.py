@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from freehold import keys
 from freehold.errors import StaleRead
 from freehold.keys import Key, SessionKey
 from freehold.ports import App, Condition, SandboxRef, Write
@@ -38,7 +39,9 @@ def _erase(app: App, key: SessionKey, items: Sequence[Key]) -> None:
     for item in items:
         if item.sk.endswith("/head"):
             thread_id = item.sk.split("/")[1]
-            _erase_partition(app, key.feed(thread_id))
+            feed = key.feed(thread_id)
+            for partition in (feed, keys.previews(feed), keys.listeners(feed)):
+                _erase_partition(app, partition)
             app.log.forget(key, thread_id)
     for n in range(0, len(items), _BATCH):
         app.records.write([Write(item, delete=True) for item in items[n : n + _BATCH]])

