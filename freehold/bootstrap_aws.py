@@ -11,15 +11,20 @@ from freehold.adapters.keyed_model import KeyedModel
 from freehold.adapters.kms_secrets import KmsSecrets
 from freehold.adapters.late_web import LateWeb
 from freehold.adapters.no_sandbox import NoSandbox
-from freehold.adapters.polling_feed import PollingFeed
 from freehold.adapters.s3_blobs import S3Blobs
 from freehold.adapters.step_functions import StepFunctionsRuns
 from freehold.adapters.stored_key import StoredKey
+from freehold.adapters.table_feed import RING_SECONDS, TableFeed
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Records, Runs, Web
-from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
+from freehold.settings_aws import (
+    FunctionEnvironment,
+    StoreEnvironment,
+    StreamEnvironment,
+    TurnEnvironment,
+)
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -46,7 +51,7 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
         model=_model(environment),
         sandboxes=sandboxes or NoSandbox(),
         runs=runs(environment),
-        feed=PollingFeed(),
+        feed=TableFeed(table, now, ring_seconds=_ring_seconds(environment)),
         clock=now,
         web=LateWeb(("web_fetch",), _public_web),
     )
@@ -83,6 +88,13 @@ def _public_web() -> Web:
     from freehold.adapters.web import PublicWeb  # noqa: PLC0415 - `run_tools` alone pays
 
     return PublicWeb()
+
+
+def _ring_seconds(environment: StoreEnvironment) -> float | None:
+    """A stream waits for commits; a turn also for what is written beside the feed: interrupts of
+    the session, claims.
+    """
+    return None if isinstance(environment, StreamEnvironment) else RING_SECONDS
 
 
 def _model(environment: StoreEnvironment) -> Model:

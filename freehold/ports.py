@@ -352,16 +352,19 @@ class Feed(Protocol):
     def subscribe(self, topic: str, ring: Callable[[], None]) -> Subscription: ...
 
     def preview(self, topic: str, frame: JsonObject) -> None:
-        """Best effort: hands an `event_start` or `event_delta` to whoever previews this topic
-        now.
+        """Best effort: hands an `event_start` or `event_delta` to whoever previews this topic now.
+        Deltas that follow each other may arrive as one. Never waits.
         """
 
-    def follow_previews(
-        self, topic: str, deliver: Callable[[JsonObject], None]
-    ) -> Subscription: ...
+    def follow_previews(self, topic: str, deliver: Callable[[JsonObject], None]) -> Subscription:
+        """What is previewed once this has returned is delivered, as far as previews are. May wait
+        for the store.
+        """
 
     def previewed(self, topic: str) -> bool:
-        """Whether anybody follows previews of this topic."""
+        """Whether anybody may follow previews of this topic. Never waits: the model's reader asks
+        for every piece of text.
+        """
 
 
 @dataclass(frozen=True, slots=True)

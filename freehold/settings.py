@@ -95,6 +95,8 @@ class Settings(BaseModel):
     write_backoff_seconds: float = 0.005
     """First ceiling of the jittered pause between a transaction's attempts; doubles to 0.2 s."""
     ping_seconds: float = 10.0
+    stream_seconds: float | None = None
+    """How long a stream may last; its client opens another. None: as long as the client."""
 
     @property
     def model_searches(self) -> bool:

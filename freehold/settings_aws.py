@@ -98,11 +98,27 @@ class TurnEnvironment(StoreEnvironment):
         )
 
 
+class StreamEnvironment(StoreEnvironment):
+    """What `stream` needs besides."""
+
+    stream_seconds: float = Field(gt=0)
+    """From the request on. Lambda and API Gateway end an invocation after 900 s, in mid-frame."""
+
+    def settings(self) -> Settings:
+        """As its base, with streams that end."""
+        return Settings(max_body_bytes=MAX_BODY_BYTES, stream_seconds=self.stream_seconds)
+
+    def variables(self) -> dict[str, str]:
+        """As its base: variables are text."""
+        return {name: str(value) for name, value in super().variables().items()}
+
+
 FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
     "api": ApiEnvironment,
     "run_turn": TurnEnvironment,
     "run_tools": StoreEnvironment,
     "reaper": StoreEnvironment,
     "wake": FunctionEnvironment,
+    "stream": StreamEnvironment,
 }
 """What each function reads, by the name of its folder."""

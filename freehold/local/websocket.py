@@ -181,6 +181,7 @@ class _Connection:
         subscription = _Subscription(action.session_id, thread_id, following)
         self._subscriptions[name] = subscription
         subscription.task = asyncio.create_task(self._deliver(subscription))
+        await following.ready()
 
     async def _unsubscribe(self, raw: bytes) -> None:
         action = parse_body(Unsubscribe, raw)

@@ -195,7 +195,7 @@ class _Previews:
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
-        self._in_span = False
+        self._span_id = ""
         self._waiting: dict[str, list[Frame]] = {}
         self._count = 0
         self._started: set[str] = set()
@@ -212,7 +212,8 @@ class _Previews:
             assert isinstance(event, dict)
             event_id = str(event["id"])
             is_new = event_id not in self._started and event_id not in self._finished
-            if event["type"] not in self._wanted or not is_new:
+            # What is older than the span was previewed too late: its request is over.
+            if event["type"] not in self._wanted or not is_new or event_id < self._span_id:
                 return
             self._started.add(event_id)
         else:
@@ -231,31 +232,32 @@ class _Previews:
     def before(self, frame: Frame) -> list[Frame]:
         """Previews that belong before this event, and are over with it."""
         if frame.type == "span.model_request_start":
-            self._in_span = True
+            self._span_id = frame.event_id
+            self._close_span(frame.event_id)
         elif frame.type == "span.model_request_end":
-            self._in_span = False
+            self._span_id = ""
             self._close_span(frame.event_id)
         elif frame.type in self._wanted:
             previews = self._finish(frame.event_id)
-            return previews if self._in_span else []
+            return previews if self._span_id else []
         return []
 
     def rest(self) -> list[Frame]:
         """Previews of events that are not in the log yet. Those of a request whose start this
         client has not been sent wait for it, or are never sent where it came too late.
         """
-        if not self._in_span:
+        if not self._span_id:
             return []
         frames = [frame for frames in self._waiting.values() for frame in frames]
         self._waiting.clear()
         self._count = 0
         return frames
 
-    def _close_span(self, end_id: str) -> None:
-        """No event comes any more for what the request began. Ids sort by creation, so what sorts
-        later is of the next request, previewed while this client is behind.
+    def _close_span(self, bound_id: str) -> None:
+        """No event comes any more for what was begun before. Ids sort by creation, so what sorts
+        later is of this or the next request, previewed while this client is behind.
         """
-        for event_id in [known for known in self._started if known < end_id]:
+        for event_id in [known for known in self._started if known < bound_id]:
             self._finish(event_id)
 
     def _finish(self, event_id: str) -> list[Frame]:

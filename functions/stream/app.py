@@ -77,6 +77,7 @@ class EventStreams:
             )
             return
         loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             opening = await loop.run_in_executor(self._hub.readers, self._open, scope)
         except ApiError as error:
@@ -89,13 +90,19 @@ class EventStreams:
         # Before the headers: whoever has them may count on previews of what it sends next.
         following = self._hub.follow(opening.key, opening.head, opening.cursor, opening.wanted)
         leaving = asyncio.create_task(_leave_with_client(receive, following))
+        end = self._hub.app.settings.stream_seconds
+        # Between two frames, while there is time to: whatever cuts it later does not look where.
+        ending = None if end is None else loop.call_at(began + end, following.close)
         try:
+            await following.ready()
             headers = answer_headers(request_id, opening.caller)
             counted = opening.allowance.headers() if opening.allowance is not None else {}
             await _start(send, 200, {**headers, **counted, **_STREAM_HEADERS})
             await _stream(send, following, Standing(self._hub, opening.caller), request_id)
         finally:
             leaving.cancel()
+            if ending is not None:
+                ending.cancel()
             following.close()
 
     def _open(self, scope: Scope) -> _Opening:

@@ -81,21 +81,27 @@ class _Topic:
         self._is_called = False
         self._has_dropped = False
         self._doorbell = hub.app.feed.subscribe(name, self._ring)
-        self._preview_subscription: Subscription | None = None
+        self._previewing: asyncio.Future[Subscription] | None = None
         self._loop.call_soon(self._advance)
 
     def join(self, following: Following) -> None:
         self.followings.add(following)
-        if following.follower.wants_previews and self._preview_subscription is None:
-            feed = self._hub.app.feed
-            self._preview_subscription = feed.follow_previews(self.name, self._preview)
+        if following.follower.wants_previews and self._previewing is None:
+            follow = self._hub.app.feed.follow_previews
+            self._previewing = self._loop.run_in_executor(
+                self._hub.readers, follow, self.name, self._preview
+            )
 
     def part(self, following: Following) -> None:
         self.followings.discard(following)
-        subscription = self._preview_subscription
-        if subscription and not any(f.follower.wants_previews for f in self.followings):
-            subscription.close()
-            self._preview_subscription = None
+        if self._previewing and not any(f.follower.wants_previews for f in self.followings):
+            self._previewing.add_done_callback(lambda previewing: previewing.result().close())
+            self._previewing = None
+
+    async def previewing(self) -> None:
+        """Returns once previews arrive here, where anybody wants them."""
+        if self._previewing is not None:
+            await asyncio.shield(self._previewing)
 
     def close(self) -> None:
         self._doorbell.close()
@@ -204,6 +210,11 @@ class Following:
                 self._topic.look()
                 return [PING]
         return []
+
+    async def ready(self) -> None:
+        """Returns once what is previewed from then on reaches this client."""
+        if self.follower.wants_previews:
+            await self._topic.previewing()
 
     def close(self) -> None:
         """At once and for good; a waiting `frames` ends."""

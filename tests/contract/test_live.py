@@ -38,7 +38,7 @@ class Log:
 
     def append(self, type_, **fields):
         seq = len(self.events) + 1
-        body = {"type": type_, "id": fields.pop("id", f"sevt_{seq}"), **fields}
+        body = {"type": type_, "id": fields.pop("id", f"a_{seq}"), **fields}
         self.events.append(StoredEvent(seq, body))
         return body["id"]
 
@@ -246,12 +246,12 @@ def test_previews_stand_between_the_span_start_and_their_event(log):
     log.append("span.model_request_end")
     refresh(tail)
     assert shown([*first, *follower.take()]) == [
-        ("span.model_request_start", "sevt_1"),
+        ("span.model_request_start", "a_1"),
         ("event_start", "m"),
         ("event_delta", "m"),
         ("event_delta", "m"),
         ("agent.message", "m"),
-        ("span.model_request_end", "sevt_3"),
+        ("span.model_request_end", "a_3"),
     ]
 
 
@@ -389,3 +389,18 @@ def test_no_preview_comes_after_an_event_that_had_none(log):
     follower.offer(start("m"))
     follower.offer(delta("m", "x"))
     assert follower.take() == []
+
+
+def test_what_is_previewed_too_late_is_not_shown_in_the_next_request(log):
+    """A process that was frozen may write the rest of a turn when the next one has begun."""
+    tail = tail_of(log)
+    follower = follow(tail, wanted={"agent.message"})
+    follower.offer(start("sevt_1"))
+    follower.offer(delta("sevt_1", "old"))
+    log.append("span.model_request_start", id="sevt_5")
+    refresh(tail)
+    assert shown(follower.take()) == [("span.model_request_start", "sevt_5")]
+    for frame in (start("sevt_2"), delta("sevt_2", "old"), delta("sevt_1", "old")):
+        follower.offer(frame)
+    follower.offer(start("sevt_6"))
+    assert shown(follower.take()) == [("event_start", "sevt_6")]

@@ -35,6 +35,7 @@ def test_a_loop_that_does_not_keep_up_sheds_the_rest_of_a_preview(tmp_path):
 
         wanted = frozenset({"agent.message"})
         following = hub.follow(bench.key, bench.head, 0, wanted)
+        await following.ready()
         following.follower.offer = offer
         feed = bench.app.feed
         feed.preview(topic, _start("long"))
