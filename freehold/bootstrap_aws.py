@@ -21,8 +21,8 @@ from freehold.ids import now
 from freehold.ports import App, Model, Records, Runs, Web
 from freehold.settings_aws import (
     FunctionEnvironment,
+    LiveEnvironment,
     StoreEnvironment,
-    StreamEnvironment,
     TurnEnvironment,
 )
 
@@ -94,7 +94,7 @@ def _ring_seconds(environment: StoreEnvironment) -> float | None:
     """A stream waits for commits; a turn also for what is written beside the feed: interrupts of
     the session, claims.
     """
-    return None if isinstance(environment, StreamEnvironment) else RING_SECONDS
+    return None if isinstance(environment, LiveEnvironment) else RING_SECONDS
 
 
 def _model(environment: StoreEnvironment) -> Model:

@@ -98,7 +98,11 @@ class TurnEnvironment(StoreEnvironment):
         )
 
 
-class StreamEnvironment(StoreEnvironment):
+class LiveEnvironment(StoreEnvironment):
+    """What a program needs that serves streams."""
+
+
+class StreamEnvironment(LiveEnvironment):
     """What `stream` needs besides."""
 
     stream_seconds: float = Field(gt=0)
@@ -108,9 +112,19 @@ class StreamEnvironment(StoreEnvironment):
         """As its base, with streams that end."""
         return Settings(max_body_bytes=MAX_BODY_BYTES, stream_seconds=self.stream_seconds)
 
-    def variables(self) -> dict[str, str]:
-        """As its base: variables are text."""
-        return {name: str(value) for name, value in super().variables().items()}
+
+class ServiceEnvironment(LiveEnvironment):
+    """What the stream service needs besides. It is no function: nothing ends its streams, and a
+    body has the size that it has on a laptop.
+    """
+
+    port: int = Field(gt=0, le=65535)
+    keep_alive_seconds: int = Field(gt=0)
+    """Longer than the load balancer keeps an idle connection, or a request is lost in between."""
+
+    def settings(self) -> Settings:
+        """As a laptop's."""
+        return Settings()
 
 
 FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {

@@ -74,6 +74,11 @@ def observed(
     return traced
 
 
+def log_as_json(function: str) -> None:
+    """For a program that is no handler: its lines as those of the functions."""
+    Logger(service="freehold").append_keys(function=function)
+
+
 def _tracer(environment: Mapping[str, str]) -> Tracer | None:
     """None where nobody collects traces. Calls of AWS become segments of their own; those of the
     model do not, whose URL is the operator's business.

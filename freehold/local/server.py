@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
-
-import uvicorn
 
 from freehold import bootstrap
 from freehold.adapters.claude import ClaudeModel
@@ -24,7 +20,6 @@ from freehold.engine import recovery
 from freehold.errors import ModelError
 from freehold.local.alarms import Alarms
 from freehold.local.data_dir import DataDirLock, DataDirUnusable
-from freehold.local.http_connection import HttpConnection
 from freehold.local.logs import log_to_stderr
 from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
@@ -37,14 +32,10 @@ from freehold.settings import Settings
 from functions.reaper.handler import make_handler as make_reaper
 from functions.run_tools.handler import make_handler as make_run_tools
 from functions.run_turn.handler import make_handler as make_run_turn
+from functions.web_server import GRACE_SECONDS, WebServer
 
 _log = logging.getLogger("freehold.server")
 _SWEEP_SECONDS = 60.0
-_GRACE_SECONDS = 5
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than clients keep an idle connection: one that the server closes first loses a request."""
-
-
 _BACKLOG = 2048
 _ACCEPTED_AT_ONCE = 1
 """asyncio accepts as many connections in a row as may wait, and without a free descriptor it fails,
@@ -86,7 +77,7 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     stack.callback(bootstrap.close, app)
     # Before the sandboxes: a call that their end kills must not be answered as if it had failed.
     stack.callback(app.records.close)
-    stack.callback(runs.close, _GRACE_SECONDS)
+    stack.callback(runs.close, GRACE_SECONDS)
     reaper = make_reaper(app)
     runs.open({"run_turn": make_run_turn(app), "run_tools": make_run_tools(app), "reaper": reaper})
     secret = keys.first_key(app)
@@ -104,28 +95,11 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     _Server(web, lines).run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """Says where it listens once it does, and ends the streams before it waits for connections."""
+class _Server(WebServer):
+    """Says where it listens once it does."""
 
     def __init__(self, web: Web, lines: Sequence[str]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                web.asgi,
-                # Not "auto": what is served must not depend on what else is installed.
-                http=HttpConnection,
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                ws="websockets-sansio",
-                backlog=_ACCEPTED_AT_ONCE,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
-        self._web = web
+        super().__init__(web.asgi, web.hub, ws="websockets-sansio", backlog=_ACCEPTED_AT_ONCE)
         self._lines = lines
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,24 +109,6 @@ class _Server(uvicorn.Server):
         _settle_heap()
         sys.stdout.write("".join(f"{line}\n" for line in self._lines))
         sys.stdout.flush()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """A signal ends the server in order; a second one does not wait for anybody."""
-        loop = asyncio.get_running_loop()
-        wanted = (signal.SIGTERM, signal.SIGINT)
-        for number in wanted:
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in wanted:
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        self._web.hub.close()
 
 
 def _settle_heap() -> None:

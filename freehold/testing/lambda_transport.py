@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from freehold.local.proxy_event import proxy_event
+from functions.service.proxy_event import proxy_event
 
 
 class LambdaTransport(httpx2.BaseTransport):

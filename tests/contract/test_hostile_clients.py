@@ -25,10 +25,10 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from freehold.local.http_connection import HttpConnection
 from freehold.local.readiness import Readiness
 from freehold.local.web import Web
 from functions.api.routes import OPERATIONS
+from functions.http_connection import HttpConnection
 from tests.servers import HEADERS, server_in_process, server_in_thread, server_process, wait_for
 from tests.streams import Stream, open_stream
 

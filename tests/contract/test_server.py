@@ -20,9 +20,9 @@ import httpx2
 import pytest
 
 from freehold.adapters.subprocess_sandbox import Probe
-from freehold.local.proxy_event import proxy_event
 from freehold.local.readiness import Readiness
 from freehold.testing.scripted_model import ScriptedModel
+from functions.service.proxy_event import proxy_event
 from tests.servers import HEADERS, server_in_process, server_process, wait_for
 from tests.streams import open_stream
 

@@ -89,6 +89,25 @@ LAYERS = {
     ),
     "functions.api.schemas": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
+    "functions.health": Layer(EDGE | {"functions.envelope"}, {"starlette"}),
+    "functions.http_connection": Layer(EDGE | {"functions.envelope"}, {"uvicorn"}),
+    "functions.web_server": Layer(
+        {"functions.http_connection", "functions.stream"}, {"starlette", "uvicorn"}
+    ),
+    "functions.service": Layer(
+        EDGE
+        | {"functions.admission", "functions.api", "functions.envelope", "functions.health"}
+        | {"functions.stream"},
+        {"starlette"},
+    ),
+    **{
+        program: Layer(
+            {"freehold.bootstrap_aws", "freehold.settings_aws", "functions.observability"}
+            | {"functions.health", "functions.service", "functions.stream", "functions.web_server"},
+            {"starlette"},
+        )
+        for program in ("functions.stream.index", "functions.service.__main__")
+    },
     "functions": Layer(CORE | {"freehold.engine", "freehold.settings"}, {"aws_lambda_powertools"}),
     **{
         f"functions.{folder}.index": Layer(
