@@ -1,4 +1,6 @@
-"""The HTTP API: one function behind every route, refusals in one shape, a log without content."""
+"""The HTTP API: one function behind every route but those of streams, refusals in one shape, a log
+without content.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from infra.context import Context
 from infra.data import Data
 from infra.function import Function, Limits, log_group
 from infra.gateway_responses import add_refusals
-from infra.packaging import package
+from infra.packaging import Package, package
 from infra.permissions import Permissions
+from infra.stream import add_stream_routes, stream_function
 
 STAGE = "live"
 _LIMITS = Limits(seconds=29, megabytes=1024)
@@ -52,9 +55,13 @@ class Api(Stack):
         **stack: Any,
     ) -> None:
         super().__init__(scope, id_, **stack)
-        function = self._function(context, Permissions(data, state_machine_arn))
+        permissions = Permissions(data, state_machine_arn)
+        code = package(self, context)
+        function = self._function(context, code, permissions)
+        stream = stream_function(self, context=context, package=code, permissions=permissions)
         api = self._rest_api(context, function)
         api.root.add_proxy()
+        add_stream_routes(api, stream)
         add_refusals(api)
         self._acknowledge(api)
         CfnOutput(self, "BaseUrl", value=api.url, description="`base_url` of the SDK.")
@@ -65,7 +72,7 @@ class Api(Stack):
             description="Stores the key that pays for model requests.",
         )
 
-    def _function(self, context: Context, permissions: Permissions) -> Function:
+    def _function(self, context: Context, code: Package, permissions: Permissions) -> Function:
         data = permissions.data
         function = Function(
             self,
@@ -79,7 +86,7 @@ class Api(Stack):
                 read_requests_per_minute=context.read_requests_per_minute or None,
             ),
             limits=_LIMITS,
-            package=package(self, context),
+            package=code,
             context=context,
         )
         permissions.use_store(function)
@@ -93,7 +100,10 @@ class Api(Stack):
             "RestApi",
             rest_api_name=self.stack_name,
             default_integration=apigateway.LambdaIntegration(
-                function.resource, allow_test_invoke=False
+                function.resource,
+                allow_test_invoke=False,
+                # Each of them would be a statement of the function's policy, which has 20 KB.
+                scope_permission_to_method=False,
             ),
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=True,

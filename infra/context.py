@@ -44,6 +44,10 @@ class Context(BaseModel):
     """Of each workspace: retrievals, lists and streams; 0 for any number."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     """7, 30, 90 or 365."""
+    stream_seconds: int = Field(default=870, ge=30, le=870)
+    """After which a stream ends and its client opens another; API Gateway cuts it after 900."""
+    stream_concurrency: int | None = Field(default=None, ge=1)
+    """Streams at once, reserved out of the account's concurrency; unset, streams may use all."""
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import Duration, RemovalPolicy
@@ -39,11 +40,16 @@ class Function(Construct):
         scope: Construct,
         *,
         folder: str,
+        handler: str | None = None,
         environment: FunctionEnvironment,
         limits: Limits,
         package: Package,
         context: Context,
+        reserved_concurrency: int | None = None,
     ) -> None:
+        """`handler`: of a program that is not Python's. `reserved_concurrency`: of the account's;
+        it is also the most there will be.
+        """
         super().__init__(scope, construct_id(folder))
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log = log_group(self, context)
@@ -54,20 +60,25 @@ class Function(Construct):
             architecture=package.architecture,
             code=package.code,
             layers=[package.layer],
-            handler=f"functions.{folder}.index.handler",
+            handler=handler or f"functions.{folder}.index.handler",
             role=self.role,
             environment={**environment.variables(), **START},
             timeout=Duration.seconds(limits.seconds),
             memory_size=limits.megabytes,
+            reserved_concurrent_executions=reserved_concurrency,
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=lambda_.Tracing.ACTIVE,
         )
         self._permit_telemetry(log)
 
-    def permit(self, actions: list[str], resource: str) -> None:
+    def permit(
+        self, actions: list[str], resource: str, conditions: Mapping[str, object] | None = None
+    ) -> None:
         """Adds to what the function may do."""
-        self.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions)
+        )
 
     def _permit_telemetry(self, log: logs.LogGroup) -> None:
         """Its own log group only; the managed policy would open every log group of the account."""

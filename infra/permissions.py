@@ -29,6 +29,18 @@ class Permissions:
         self._use_blobs(function)
         function.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
 
+    def follow_feeds(self, function: Function) -> None:
+        """What a stream does: it reads, and says in rows of its own that it listens."""
+        table = self.data.table.table_arn
+        function.permit(["dynamodb:BatchGetItem", "dynamodb:Query"], table)
+        function.permit(
+            ["dynamodb:PutItem", "dynamodb:DeleteItem"],
+            table,
+            # A row's partition begins with its workspace (`keys.listeners`).
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*"]}},
+        )
+        self._read_blobs(function)
+
     def find_due(self, function: Function) -> None:
         """`Records.due`, which only the sweep asks."""
         index = f"{self.data.table.table_arn}/index/{schema.DUE_INDEX}"
@@ -51,9 +63,13 @@ class Permissions:
         function.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)
 
     def _use_blobs(self, function: Function) -> None:
+        self._read_blobs(function)
+        function.permit(["s3:PutObject"], self.data.bucket.arn_for_objects("*"))
+
+    def _read_blobs(self, function: Function) -> None:
         """Who may list is told that an object is absent; others are told that it is forbidden."""
         bucket = self.data.bucket
-        function.permit(["s3:GetObject", "s3:PutObject"], bucket.arn_for_objects("*"))
+        function.permit(["s3:GetObject"], bucket.arn_for_objects("*"))
         function.permit(["s3:ListBucket"], bucket.bucket_arn)
         exported = self.data.resolve(self.data.export_value(bucket.bucket_arn))
         acknowledge(
