@@ -32,20 +32,22 @@ class Need:
     function: str
     action: str
     resource: str
+    partition: str = ""
+    """Of the table, where one item is written."""
 
 
 def needs(call: dict[str, Any]) -> set[Need]:
     """What one recorded call needs. Raises KeyError for a service that no function should call."""
-    pairs = _NEEDS[call["service"]](call)
-    return {Need(call["function"], action, resource) for action, resource in pairs}
+    found = _NEEDS[call["service"]](call)
+    return {Need(call["function"], *wanted) for wanted in found}
 
 
-def _dynamodb(call: dict[str, Any]) -> list[tuple[str, str]]:
+def _dynamodb(call: dict[str, Any]) -> list[tuple[str, ...]]:
     def table(name: str) -> str:
         return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
 
     if "items" in call:
-        return [(f"dynamodb:{KINDS[kind]}", table(name)) for kind, name in call["items"]]
+        return [(f"dynamodb:{KINDS[kind]}", table(name), pk) for kind, name, pk in call["items"]]
     if call["tables"]:
         return [(f"dynamodb:{call['operation']}", table(name)) for name in call["tables"]]
     index = f"/index/{call['IndexName']}" if "IndexName" in call else ""
@@ -74,15 +76,26 @@ _NEEDS = {
 
 
 def allows(statements: list[dict[str, Any]], need: Need) -> bool:
-    """Whether one of these statements allows it. None of ours denies or has a condition."""
+    """Whether one of these statements allows it. None of ours denies."""
     return any(
         any(fnmatchcase(need.action, action) for action in listed(statement["Action"]))
         and any(
             need.resource == "*" or fnmatchcase(need.resource, resource)
             for resource in listed(statement["Resource"])
         )
+        and _holds(statement.get("Condition"), need)
         for statement in statements
     )
+
+
+def _holds(condition: Any, need: Need) -> bool:
+    """The one condition that there is: on the partition of what is written."""
+    if condition is None:
+        return True
+    ((keys,),) = [list(found) for found in [condition["ForAllValues:StringLike"].items()]]
+    assert list(condition) == ["ForAllValues:StringLike"]
+    assert keys[0] == "dynamodb:LeadingKeys"
+    return any(fnmatchcase(need.partition, pattern) for pattern in listed(keys[1]))
 
 
 def statements_of(iam: Any, role: str) -> list[dict[str, Any]]:
@@ -91,6 +104,6 @@ def statements_of(iam: Any, role: str) -> list[dict[str, Any]]:
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         document = json.loads(document) if isinstance(document, str) else document
-        assert all(s["Effect"] == "Allow" and "Condition" not in s for s in document["Statement"])
+        assert all(statement["Effect"] == "Allow" for statement in document["Statement"])
         found += document["Statement"]
     return found

@@ -76,6 +76,10 @@ def test_a_policy_is_read_as_iam_would():
     assert not allows([statement], Need("api", "dynamodb:PutItem", table))
     assert not allows([statement], Need("api", "dynamodb:GetItem", table + "/index/due"))
     assert not allows([], Need("api", "dynamodb:GetItem", table))
+    leading = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*"]}}
+    statement = {"Action": "dynamodb:PutItem", "Resource": table, "Condition": leading}
+    assert allows([statement], Need("api", "dynamodb:PutItem", table, "w/listeners/t"))
+    assert not allows([statement], Need("api", "dynamodb:PutItem", table, "w/feed/t"))
 
 
 def test_every_call_is_allowed_by_the_role_of_its_function(used, statements):

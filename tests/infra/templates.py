@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 STACKS = ("Data", "Engine", "Api")
 
 
@@ -46,7 +47,7 @@ class Assembly:
         (found,) = [
             function
             for function in self.all("AWS::Lambda::Function")
-            if function.properties["Handler"] == f"functions.{folder}.index.handler"
+            if function.properties["Handler"] == handler_of(folder)
         ]
         return found
 
@@ -75,6 +76,12 @@ class Assembly:
 
     def report(self) -> dict[str, Any]:
         return json.loads((self.folder / "validation-report.json").read_text())
+
+
+def handler_of(folder: str) -> str:
+    """What Lambda starts for a folder of `functions/`: Python's handler, or a program."""
+    program = ROOT / "functions" / folder / "run.sh"
+    return f"functions/{folder}/run.sh" if program.exists() else f"functions.{folder}.index.handler"
 
 
 def listed(value: Any) -> list[Any]:

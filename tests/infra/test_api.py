@@ -69,18 +69,6 @@ def test_a_refusal_says_what_it_is(assembly, kind, type_):
     assert _rendered(_refusals(assembly)[kind])["error"]["type"] == type_
 
 
-def test_every_path_and_method_reaches_the_function(assembly):
-    methods = assembly.all("AWS::ApiGateway::Method")
-    assert len(methods) == 2
-    for method in methods:
-        assert method.properties["HttpMethod"] == "ANY"
-        assert method.properties["Integration"]["Type"] == "AWS_PROXY"
-        uri = json.dumps(method.properties["Integration"]["Uri"])
-        assert assembly.function("api").name in uri
-    (resource,) = assembly.all("AWS::ApiGateway::Resource")
-    assert resource.properties["PathPart"] == "{proxy+}"
-
-
 def test_the_function_gives_up_before_api_gateway_does(assembly):
     assert assembly.function("api").properties["Timeout"] <= 29
 

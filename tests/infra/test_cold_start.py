@@ -62,11 +62,18 @@ def _run(statement, bytecode):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("folder", sorted(set(FUNCTIONS) - {"run_turn"}))
+@pytest.mark.parametrize("folder", sorted(set(FUNCTIONS) - {"run_turn", "stream"}))
 def test_a_function_that_asks_no_model_does_not_load_its_sdk(folder, bytecode):
     loaded = _run(f"import functions.{folder}.index", bytecode)["loaded"]
     assert f"functions.{folder}.handler" in loaded
     assert not {"anthropic", "starlette", "uvicorn", "freehold.local"} & set(loaded)
+
+
+def test_a_stream_loads_its_server_and_nothing_of_the_api(bytecode):
+    loaded = _run("import functions.stream.index", bytecode)["loaded"]
+    assert "uvicorn" in loaded
+    heavy = {"anthropic", "aws_lambda_powertools.event_handler", "freehold.local", "websockets"}
+    assert not heavy & set(loaded)
 
 
 @pytest.mark.parametrize(

@@ -21,20 +21,22 @@ def __getattr__(folder: str) -> Any:
     if folder.startswith("_"):
         raise AttributeError(folder)
     _write({"function": folder, "pid": os.getpid()})
-    _record_calls(folder)
+    record_calls(folder)
     if folder == "run_tools":
         _give_it_a_sandbox()
     return importlib.import_module(f"functions.{folder}.index").handler
 
 
-def _record_calls(folder: str) -> None:
+def record_calls(folder: str) -> None:
+    """From now on, in this process."""
     import botocore.handlers
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:
         call = {name: params[name] for name in _ABOUT if isinstance(params.get(name), str)}
         for item in params.get("TransactItems", ()):
             ((kind, write),) = item.items()
-            call.setdefault("items", []).append([kind, write["TableName"]])
+            place = write.get("Key") or write["Item"]
+            call.setdefault("items", []).append([kind, write["TableName"], place["pk"]["S"]])
         call["tables"] = list(params.get("RequestItems", ()))
         service = model.service_model.signing_name
         _write({"function": folder, "service": service, "operation": model.name, **call})
