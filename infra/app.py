@@ -20,6 +20,7 @@ from infra.context import Context
 from infra.data import Data
 from infra.engine import Engine
 from infra.packaging import LayerMissing
+from infra.stream_service import StreamService
 
 FLAGS = {
     # What another stack uses cannot be deleted under it.
@@ -30,7 +31,9 @@ FLAGS = {
 
 
 def build(app: App, context: Context) -> None:
-    """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in."""
+    """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in, and so does the
+    `StreamService` where there is one.
+    """
     data = Data(app, f"{context.name}-Data", context=context)
     engine = Engine(app, f"{context.name}-Engine", context=context, data=data)
     api = Api(
@@ -42,6 +45,15 @@ def build(app: App, context: Context) -> None:
     )
     # By name alone nothing would order them, and an API must not accept what cannot run yet.
     api.add_stack_dependency(engine)
+    if context.stream_service:
+        service = StreamService(
+            app,
+            f"{context.name}-StreamService",
+            context=context,
+            data=data,
+            state_machine_arn=engine.state_machine_arn,
+        )
+        service.add_stack_dependency(engine)
 
 
 def main() -> None:

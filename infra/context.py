@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from aws_cdk import App
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,8 +48,18 @@ class Context(BaseModel):
     """After which a stream ends and its client opens another; API Gateway cuts it after 900."""
     stream_concurrency: int | None = Field(default=None, ge=1)
     """Streams at once, reserved out of the account's concurrency; unset, streams may use all."""
+    stream_service: bool = False
+    """Whether API and streams are served by two tasks behind a load balancer as well."""
+    stream_service_certificate_arn: str = ""
+    """Of the service's HTTPS, in Certificate Manager. Required with `stream_service`."""
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
+
+    @model_validator(mode="after")
+    def _the_service_has_a_certificate(self) -> Self:
+        if self.stream_service and not self.stream_service_certificate_arn:
+            raise ValueError("stream_service needs stream_service_certificate_arn")
+        return self
 
     @classmethod
     def of(cls, app: App) -> Context:

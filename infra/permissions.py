@@ -1,15 +1,28 @@
-"""What a function may do, in the words of its ports. Nothing is granted that no port does."""
+"""What a program may do, in the words of its ports. Nothing is granted that no port does."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
 
 from freehold.adapters.dynamodb import schema
 from infra.acknowledged import acknowledge
 from infra.data import Data
-from infra.function import Function
+
+
+class Program(Protocol):
+    """A function, or what else runs our code under a role of its own."""
+
+    role: iam.Role
+
+    def permit(
+        self, actions: list[str], resource: str, conditions: Mapping[str, object] | None = None
+    ) -> None:
+        """Adds to what it may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,61 +32,61 @@ class Permissions:
     data: Data
     state_machine_arn: str
 
-    def start_runs(self, function: Function) -> None:
+    def start_runs(self, program: Program) -> None:
         """`Runs`. Whether an execution of that name is open or has closed, the answer tells."""
-        function.permit(["states:StartExecution"], self.state_machine_arn)
+        program.permit(["states:StartExecution"], self.state_machine_arn)
 
-    def use_store(self, function: Function) -> None:
+    def use_store(self, program: Program) -> None:
         """`Records`, `Blobs` and `Secrets`, but neither the sweep's index nor the purge."""
-        self._use_records(function)
-        self._use_blobs(function)
-        function.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
+        self._use_records(program)
+        self._use_blobs(program)
+        program.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
 
-    def follow_feeds(self, function: Function) -> None:
+    def follow_feeds(self, program: Program) -> None:
         """What a stream does: it reads, and says in rows of its own that it listens."""
         table = self.data.table.table_arn
-        function.permit(["dynamodb:BatchGetItem", "dynamodb:Query"], table)
-        function.permit(
+        program.permit(["dynamodb:BatchGetItem", "dynamodb:Query"], table)
+        program.permit(
             ["dynamodb:PutItem", "dynamodb:DeleteItem"],
             table,
             # A row's partition begins with its workspace (`keys.listeners`).
             {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*"]}},
         )
-        self._read_blobs(function)
+        self._read_blobs(program)
 
-    def find_due(self, function: Function) -> None:
+    def find_due(self, program: Program) -> None:
         """`Records.due`, which only the sweep asks."""
         index = f"{self.data.table.table_arn}/index/{schema.DUE_INDEX}"
-        function.permit(["dynamodb:Query"], index)
+        program.permit(["dynamodb:Query"], index)
 
-    def delete_blobs(self, function: Function) -> None:
+    def delete_blobs(self, program: Program) -> None:
         """`Blobs.delete`, which only the purge of a deleted session does."""
-        function.permit(["s3:DeleteObject"], self.data.bucket.arn_for_objects("*"))
+        program.permit(["s3:DeleteObject"], self.data.bucket.arn_for_objects("*"))
 
-    def read_model_key(self, function: Function) -> None:
+    def read_model_key(self, program: Program) -> None:
         """`Model`: the key that pays for requests."""
-        function.permit(["secretsmanager:GetSecretValue"], self.data.model_key.ref)
+        program.permit(["secretsmanager:GetSecretValue"], self.data.model_key.ref)
 
-    def _use_records(self, function: Function) -> None:
+    def _use_records(self, program: Program) -> None:
         """A transaction needs the permission of each kind of write in it."""
         actions = [
             *("BatchGetItem", "Query"),
             *("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),
         ]
-        function.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)
+        program.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)
 
-    def _use_blobs(self, function: Function) -> None:
-        self._read_blobs(function)
-        function.permit(["s3:PutObject"], self.data.bucket.arn_for_objects("*"))
+    def _use_blobs(self, program: Program) -> None:
+        self._read_blobs(program)
+        program.permit(["s3:PutObject"], self.data.bucket.arn_for_objects("*"))
 
-    def _read_blobs(self, function: Function) -> None:
+    def _read_blobs(self, program: Program) -> None:
         """Who may list is told that an object is absent; others are told that it is forbidden."""
         bucket = self.data.bucket
-        function.permit(["s3:GetObject"], bucket.arn_for_objects("*"))
-        function.permit(["s3:ListBucket"], bucket.bucket_arn)
+        program.permit(["s3:GetObject"], bucket.arn_for_objects("*"))
+        program.permit(["s3:ListBucket"], bucket.bucket_arn)
         exported = self.data.resolve(self.data.export_value(bucket.bucket_arn))
         acknowledge(
-            function.role,
+            program.role,
             f"IAM5[Resource::{exported['Fn::ImportValue']}/*]",
             "The bucket is for blobs alone, and their names begin with the ids of workspaces.",
         )

@@ -94,6 +94,7 @@ LAYERS = {
     "functions.web_server": Layer(
         {"functions.http_connection", "functions.stream"}, {"starlette", "uvicorn"}
     ),
+    "functions.service.fetch": Layer(set(), {"boto3"}),
     "functions.service": Layer(
         EDGE
         | {"functions.admission", "functions.api", "functions.envelope", "functions.health"}
@@ -125,7 +126,7 @@ LAYERS = {
 }
 
 HOMES = {
-    "boto3": {"freehold.adapters"},
+    "boto3": {"freehold.adapters", "functions.service.fetch"},
     "anthropic": {"freehold.adapters.claude", "freehold.cli", "freehold.testing"},
 }
 """Packages with one home.
