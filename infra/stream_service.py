@@ -27,7 +27,7 @@ from infra.function import log_group
 from infra.packaging import RUNTIME, code_asset, layer_asset
 from infra.permissions import Permissions
 
-IMAGE = f"public.ecr.aws/lambda/{RUNTIME.name.replace('python', 'python:')}"
+_IMAGE = f"public.ecr.aws/lambda/{RUNTIME.name.replace('python', 'python:')}"
 _FETCH = ROOT / "functions" / "service" / "fetch.py"
 _TASKS = 2
 _PROCESSORS, _MEGABYTES = 512, 1024
@@ -212,6 +212,9 @@ class StreamService(Stack):
         acknowledge(task, "ECS2", "Names of resources, no secret: those are in the table, sealed.")
         return task
 
+    def _image(self) -> ecs.ContainerImage:
+        return ecs.ContainerImage.from_registry(f"{_IMAGE}-{self._context.architecture}")
+
     def _fetch_container(
         self, task: ecs.FargateTaskDefinition, logging: ecs.LogDriver
     ) -> ecs.ContainerDefinition:
@@ -223,7 +226,7 @@ class StreamService(Stack):
             self.permit(["s3:GetObject"], asset.bucket.arn_for_objects(asset.s3_object_key))
         container = task.add_container(
             "Fetch",
-            image=ecs.ContainerImage.from_registry(IMAGE),
+            image=self._image(),
             essential=False,
             entry_point=["python3", "-c", _FETCH.read_text()],
             command=[f"{_FOLDER}/{name}={_place(asset)}" for name, asset in assets.items()],
@@ -252,7 +255,7 @@ class StreamService(Stack):
         )
         container = task.add_container(
             "Service",
-            image=ecs.ContainerImage.from_registry(IMAGE),
+            image=self._image(),
             entry_point=["python3", "-m", "functions.service"],
             environment={
                 **environment.variables(),

@@ -103,6 +103,8 @@ def account(tmp_path_factory):
                 layer=str(LAYER.relative_to(ROOT)),
                 model="scripted",
                 retain_data=False,
+                stream_service=True,
+                stream_service_certificate_arn="arn:aws:acm:us-east-1:000000000000:certificate/1",
             )
             deployment = deploy(assembly, endpoint.client, endpoint.url)
             for folder in sorted(set(FUNCTIONS) - set(PROGRAMS)):

@@ -41,6 +41,49 @@ def stream_program(account, **overrides):
 
 
 @contextmanager
+def service_program(account, directory):
+    """The stream service: its program as the first container leaves it in `directory`, started as
+    the second one would be. Neither load balancer nor tasks are emulated.
+    """
+    deployment = account.deployment
+    assembly = replace(deployment.assembly, stacks=("StreamService",))
+    task = assembly.one("AWS::ECS::TaskDefinition").properties
+    containers = {c["Name"]: c for c in task["ContainerDefinitions"]}
+    fetch, service = containers["Fetch"], containers["Service"]
+    _fetch(account, fetch, directory)
+    name = deployment.function_name("api")
+    known = deployment.clients("lambda").get_function_configuration(FunctionName=name)
+    variables = {
+        v["Name"]: v["Value"] if isinstance(v["Value"], str) else None
+        for v in service["Environment"]
+    }
+    for variable, value in known["Environment"]["Variables"].items():
+        assert variables[variable] is None  # the same resources, which the emulator has resolved
+        variables[variable] = value
+    variables["PYTHONPATH"] = variables["PYTHONPATH"].replace("/program", str(directory))
+    with running(account, service["EntryPoint"], "service", variables) as served:
+        yield served
+
+
+def _fetch(account, container, directory):
+    places = [
+        "".join(part if isinstance(part, str) else _bucket() for part in place["Fn::Join"][1])
+        for place in container["Command"]
+    ]
+    command = [*container["EntryPoint"], *(p.replace("/program", str(directory)) for p in places)]
+    subprocess.run(
+        [sys.executable, *command[1:]],
+        env={**os.environ, **aws_variables(account.deployment.url)},
+        check=True,
+        timeout=60,
+    )
+
+
+def _bucket():
+    return f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+
+
+@contextmanager
 def running(account, command, program, variables):
     """A program that listens where `AWS_LWA_PORT` or `FREEHOLD_PORT` says, until it is stopped."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -53,7 +96,7 @@ def running(account, command, program, variables):
         "E2E_PROGRAM": program,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(WORKER),
+        "PYTHONPATH": f"{WORKER}:{variables.get('PYTHONPATH', '')}",
     }
     log = account.directory / f"{program}-{port}.log"
     with log.open("wb") as output:

@@ -61,6 +61,8 @@ def statements(account):
         name = account.deployment.function_name(folder)
         role = clients("lambda").get_function_configuration(FunctionName=name)["Role"]
         found[folder] = statements_of(clients("iam"), role.rpartition("/")[2])
+    # Its stack is not deployed; tests/infra/test_stream_service.py has it that they are the same.
+    found["service"] = found["api"]
     return found
 
 
@@ -83,7 +85,7 @@ def test_a_policy_is_read_as_iam_would():
 
 
 def test_every_call_is_allowed_by_the_role_of_its_function(used, statements):
-    assert {need.function for need in used} == set(FUNCTIONS)
+    assert {need.function for need in used} == {*FUNCTIONS, "service"}
     refused = {need for need in used if not allows(statements[need.function], need)}
     assert refused == set()
 
@@ -92,6 +94,7 @@ def test_what_is_allowed_is_used_or_has_its_reason(used, statements):
     idle = {
         (folder, action)
         for folder, found in statements.items()
+        if folder != "service"
         for statement in found
         for action in listed(statement["Action"])
         if not action.startswith(TELEMETRY)

@@ -27,6 +27,7 @@ class Assembly:
     """What one synthesis wrote."""
 
     folder: Path
+    stacks: tuple[str, ...] = STACKS
 
     def template(self, stack: str) -> dict[str, Any]:
         return json.loads((self.folder / f"Freehold-{stack}.template.json").read_text())
@@ -34,7 +35,7 @@ class Assembly:
     def all(self, kind: str) -> list[Resource]:
         return [
             Resource(stack, name, body["Type"], body.get("Properties", {}), body)
-            for stack in STACKS
+            for stack in self.stacks
             for name, body in self.template(stack)["Resources"].items()
             if body["Type"] == kind
         ]

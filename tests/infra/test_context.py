@@ -43,6 +43,8 @@ def test_every_key_is_documented():
         ({"architecture": "riscv"}, "architecture"),
         ({"log_retention_days": 5}, "log_retention_days"),
         ({"name": "no spaces allowed"}, "name"),
+        ({"stream_seconds": 900}, "stream_seconds"),
+        ({"stream_service": "true"}, "stream_service_certificate_arn"),
         ({"layer": "no/such/folder"}, "./scripts/layer"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
