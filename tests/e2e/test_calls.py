@@ -21,6 +21,7 @@ UNUSED = {
         ("api", "s3:ListBucket"),
         ("run_tools", "s3:ListBucket"),
         ("run_turn", "s3:ListBucket"),
+        ("stream", "s3:ListBucket"),
     },
     "The first seal of an installation makes the key; whoever settles first makes it.": {
         ("api", "kms:GenerateDataKey"),

@@ -16,7 +16,7 @@ import pytest
 from freehold import keys
 from freehold.adapters.dynamodb import DynamoRecords
 from freehold.ids import parse_timestamp
-from tests.contract.test_sdk import follow, known, script
+from tests.contract.test_sdk import follow, known, message, script
 from tests.e2e.conftest import create_key, run_freehold
 from tests.e2e.program import stream_program
 from tests.e2e.test_session import begin, history, until_idle
@@ -76,13 +76,15 @@ def test_a_session_is_streamed_with_previews(client, streams, capsys):
 
 def test_a_client_that_reconnects_with_the_last_id_misses_nothing(client, streams):
     session = begin(client)
-    send(client, session, {"say": "One."}, {"say": "never"})
+    big = "x" * 700_000  # in the bucket, as what is too large for an item
+    client.beta.sessions.events.send(session.id, events=[message(big), script({"say": "One."})])
     until_idle(client, session)
     with streams.client().beta.sessions.events.stream(
         session.id, extra_headers={"last-event-id": "0"}
     ) as stream:
         replayed = follow(stream)
     assert [e.id for e in replayed if e.processed_at] == [e.id for e in history(client, session)]
+    assert big in [e.content[0].text for e in replayed if e.type == "user.message"]
 
 
 def test_a_stream_that_ends_in_time_is_whole_and_the_next_one_goes_on(account, client):

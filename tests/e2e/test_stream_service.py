@@ -21,7 +21,7 @@ def test_a_session_is_made_sent_to_and_streamed_at_one_address(service):
     client = service.client()
     session = begin(client)
     with client.beta.sessions.events.stream(session.id, event_deltas=["agent.message"]) as stream:
-        reply = {"say": "One two three. " * 10, "pace_ms": 20, "delay_ms": 300}
+        reply = {"say": "One two three. " * 20, "pace_ms": 50, "delay_ms": 300}
         client.beta.sessions.events.send(session.id, events=[script(reply)])
         events = follow(stream)
     kinds = [event.type for event in events]
