@@ -98,7 +98,7 @@ class TurnEnvironment(StoreEnvironment):
         )
 
 
-class LiveEnvironment(StoreEnvironment):
+class LiveEnvironment(ApiEnvironment):
     """What a program needs that serves streams."""
 
 
@@ -110,7 +110,7 @@ class StreamEnvironment(LiveEnvironment):
 
     def settings(self) -> Settings:
         """As its base, with streams that end."""
-        return Settings(max_body_bytes=MAX_BODY_BYTES, stream_seconds=self.stream_seconds)
+        return super().settings().model_copy(update={"stream_seconds": self.stream_seconds})
 
 
 class ServiceEnvironment(LiveEnvironment):
@@ -123,8 +123,8 @@ class ServiceEnvironment(LiveEnvironment):
     """Longer than the load balancer keeps an idle connection, or a request is lost in between."""
 
     def settings(self) -> Settings:
-        """As a laptop's."""
-        return Settings()
+        """As its base, with a laptop's limit of bodies."""
+        return super().settings().model_copy(update={"max_body_bytes": Settings().max_body_bytes})
 
 
 FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {

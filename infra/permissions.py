@@ -39,20 +39,20 @@ class Permissions:
     def use_store(self, program: Program) -> None:
         """`Records`, `Blobs` and `Secrets`, but neither the sweep's index nor the purge."""
         self._use_records(program)
-        self._use_blobs(program)
+        self._use_blobs(program, "s3:GetObject", "s3:PutObject")
         program.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
 
-    def follow_feeds(self, program: Program) -> None:
-        """What a stream does: it reads, and says in rows of its own that it listens."""
+    def open_streams(self, program: Program) -> None:
+        """What a stream does: it reads, is counted, and says in rows of its own that it listens."""
         table = self.data.table.table_arn
         program.permit(["dynamodb:BatchGetItem", "dynamodb:Query"], table)
         program.permit(
-            ["dynamodb:PutItem", "dynamodb:DeleteItem"],
+            ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
             table,
-            # A row's partition begins with its workspace (`keys.listeners`).
-            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*"]}},
+            # Of `keys.listeners` and `keys.rate_limit`, which begin with a workspace.
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*", "*/limits"]}},
         )
-        self._read_blobs(program)
+        self._use_blobs(program, "s3:GetObject")
 
     def find_due(self, program: Program) -> None:
         """`Records.due`, which only the sweep asks."""
@@ -75,14 +75,10 @@ class Permissions:
         ]
         program.permit([f"dynamodb:{name}" for name in actions], self.data.table.table_arn)
 
-    def _use_blobs(self, program: Program) -> None:
-        self._read_blobs(program)
-        program.permit(["s3:PutObject"], self.data.bucket.arn_for_objects("*"))
-
-    def _read_blobs(self, program: Program) -> None:
+    def _use_blobs(self, program: Program, *actions: str) -> None:
         """Who may list is told that an object is absent; others are told that it is forbidden."""
         bucket = self.data.bucket
-        program.permit(["s3:GetObject"], bucket.arn_for_objects("*"))
+        program.permit(list(actions), bucket.arn_for_objects("*"))
         program.permit(["s3:ListBucket"], bucket.bucket_arn)
         exported = self.data.resolve(self.data.export_value(bucket.bucket_arn))
         acknowledge(

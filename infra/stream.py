@@ -48,6 +48,7 @@ def stream_function(
             table_name=data.table.table_name,
             bucket_name=data.bucket.bucket_name,
             key_arn=data.key.key_arn,
+            read_requests_per_minute=context.read_requests_per_minute or None,
             stream_seconds=context.stream_seconds,
         ),
         limits=_LIMITS,
@@ -62,7 +63,7 @@ def stream_function(
             function, "WebAdapter", _adapter(Stack.of(scope), context)
         )
     )
-    permissions.follow_feeds(function)
+    permissions.open_streams(function)
     return function
 
 

@@ -19,7 +19,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
-from freehold.settings_aws import ServiceEnvironment
+from freehold.settings_aws import START, ServiceEnvironment
 from infra.acknowledged import acknowledge
 from infra.context import ROOT, Context
 from infra.data import Data
@@ -250,6 +250,8 @@ class StreamService(Stack):
             table_name=data.table.table_name,
             bucket_name=data.bucket.bucket_name,
             key_arn=data.key.key_arn,
+            create_requests_per_minute=self._context.create_requests_per_minute or None,
+            read_requests_per_minute=self._context.read_requests_per_minute or None,
             port=_PORT,
             keep_alive_seconds=_IDLE_SECONDS + 10,
         )
@@ -259,6 +261,7 @@ class StreamService(Stack):
             entry_point=["python3", "-m", "functions.service"],
             environment={
                 **environment.variables(),
+                **START,
                 "PYTHONPATH": f"{_FOLDER}/code:{_FOLDER}/layer/python",
                 "PYTHONDONTWRITEBYTECODE": "1",
             },

@@ -29,7 +29,8 @@ PREVIEWED = "?event_deltas[]=agent.message"
 
 @pytest.fixture(scope="module")
 def streams(account):
-    with stream_program(account) as served:
+    # With a limit, for the permission to count; it is far from being reached.
+    with stream_program(account, read_requests_per_minute=1000) as served:
         yield served
 
 

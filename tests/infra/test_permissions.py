@@ -32,7 +32,7 @@ ALLOWED = {
     "reaper": STORE | {"s3:DeleteObject"},
     "stream": {
         *("dynamodb:BatchGetItem", "dynamodb:Query"),
-        *("dynamodb:PutItem", "dynamodb:DeleteItem"),
+        *("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
         *("s3:GetObject", "s3:ListBucket"),
     },
     "wake": {

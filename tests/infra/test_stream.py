@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from fnmatch import fnmatchcase
 
 import pytest
 
+from freehold import keys
 from freehold.settings_aws import StreamEnvironment
 from tests.infra.synthesis import ROOT, synthesize
 
@@ -118,10 +120,21 @@ def test_streams_may_be_limited_and_made_shorter_and_run_on_either_processor(ass
     assert "LambdaAdapterLayerX86:27" in str(function["Layers"])
 
 
-def test_a_stream_may_write_nothing_but_that_it_listens(assembly):
+def test_a_stream_may_write_nothing_but_that_it_listens_and_was_counted(assembly):
     role = assembly.function("stream").properties["Role"]["Fn::GetAtt"][0]
     (writes,) = [s for s in assembly.statements(role) if "dynamodb:PutItem" in str(s["Action"])]
-    assert set(writes["Action"]) == {"dynamodb:PutItem", "dynamodb:DeleteItem"}
-    assert writes["Condition"] == {
-        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*"]}
+    assert set(writes["Action"]) == {
+        *("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
     }
+    (patterns,) = writes["Condition"]["ForAllValues:StringLike"].values()
+    topic = keys.feed("w", "t")
+    for partition, may in (
+        (keys.listeners(topic), True),
+        (keys.rate_limit("w", "read").pk, True),
+        (topic, False),
+        (keys.previews(topic), False),
+        (keys.SessionKey("w", "s").partition, False),
+        (keys.api_key("digest").pk, False),
+        (keys.idempotency("w", "digest").pk, False),
+    ):
+        assert any(fnmatchcase(partition, pattern) for pattern in patterns) is may, partition
