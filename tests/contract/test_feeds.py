@@ -10,7 +10,7 @@ import pytest
 
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
-from freehold.adapters.table_feed import TableFeed
+from freehold.adapters.table_feed import TableFeed, announcements
 from freehold.ids import now
 from freehold.keys import Key, entry
 from freehold.ports import Feed, Records, Write
@@ -79,7 +79,8 @@ def url():
 )
 def stage(request):
     url = request.getfixturevalue("url") if request.param is _dynamodb else None
-    with request.param(url) as made:
+    with pytest.MonkeyPatch.context() as patch, request.param(url) as made:
+        patch.setattr(announcements, "LOOK_SECONDS", 0.1)
         yield made
 
 
