@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from freehold.adapters.aws_clients import LateClient, client
+from freehold.adapters.aws_clients import LateClient, client, connections_client
 from freehold.adapters.dynamodb import DynamoRecords
+from freehold.adapters.gateway_connections import GatewayConnections
 from freehold.adapters.keyed_model import KeyedModel
 from freehold.adapters.kms_secrets import KmsSecrets
 from freehold.adapters.late_web import LateWeb
@@ -18,7 +19,7 @@ from freehold.adapters.table_feed import RING_SECONDS, TableFeed
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
 from freehold.ids import now
-from freehold.ports import App, Model, Records, Runs, Web
+from freehold.ports import App, Connections, Model, Records, Runs, Web
 from freehold.settings_aws import (
     FunctionEnvironment,
     LiveEnvironment,
@@ -65,6 +66,11 @@ def records(table_name: str) -> Records:
 def runs(environment: FunctionEnvironment) -> Runs:
     """The state machine alone, for `wake`."""
     return StepFunctionsRuns(client("stepfunctions"), environment.state_machine_arn)
+
+
+def connections(url: str) -> Connections:
+    """The WebSockets of the API behind `url`."""
+    return GatewayConnections(connections_client(url))
 
 
 def warm_up(app: App) -> None:

@@ -158,6 +158,16 @@ class WebCallStopped(Exception):
     """A call of a web tool was closed from this side, by an interrupt, a deadline or a shutdown."""
 
 
+class ConnectionGone(Exception):
+    """There is no such WebSocket any more: whatever is known of it can be forgotten."""
+
+
+class ConnectionBusy(Exception):
+    """A WebSocket did not take a message in a moment; whether it arrives is unknown. Its client is
+    slow, or all connections together are too fast.
+    """
+
+
 class StaleRead(Exception):
     """A condition of a transaction did not hold: what it was decided on has changed. Read again and
     decide again.

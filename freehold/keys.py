@@ -18,8 +18,9 @@ The partitions of one workspace `W`, with their sort keys:
   `socket/{connection}` (`freehold.listeners`).
 - `W/previews/{thread}`: frames of previews, by the time they were gathered; short-lived.
 
-What belongs to no workspace: `api_key` and `ticket`, which are looked up before their workspace is
-known, `workspace` itself, and `installation_key`.
+What belongs to no workspace: `api_key`, `ticket` and `connection`, which are looked up before their
+workspace is known, `workspace` itself, and `installation_key`. A connection's partition holds
+`connection` and a row `feed/{topic}` for each feed that it follows.
 """
 
 from __future__ import annotations
@@ -87,6 +88,10 @@ def feed(workspace_id: str, thread_id: str) -> str:
     return f"{workspace_id}/feed/{thread_id}"
 
 
+SOCKETS = "socket/"
+"""Begins the sort keys of listeners that are WebSockets."""
+
+
 def listeners(topic: str) -> str:
     """The partition of who follows a feed; `topic` is the feed's."""
     return _beside(topic, "listeners")
@@ -97,7 +102,7 @@ def stream_listener(topic: str, holder: str) -> Key:
 
 
 def socket_listener(topic: str, connection_id: str) -> Key:
-    return Key(listeners(topic), f"socket/{connection_id}")
+    return Key(listeners(topic), f"{SOCKETS}{connection_id}")
 
 
 def previews(topic: str) -> str:
@@ -114,6 +119,16 @@ def parse_feed(topic: str) -> tuple[str, str]:
 def _beside(topic: str, kind: str) -> str:
     workspace_id, thread_id = parse_feed(topic)
     return f"{workspace_id}/{kind}/{thread_id}"
+
+
+def parse_beside(partition: str) -> tuple[str, str] | None:
+    """The feed that a partition is about, and its kind: `feed`, `listeners` or `previews`. None for
+    any other.
+    """
+    parts = partition.split("/")
+    if len(parts) != 3 or parts[1] not in ("feed", "listeners", "previews"):  # noqa: PLR2004
+        return None
+    return feed(parts[0], parts[2]), parts[1]
 
 
 def entry(first_seq: int, version: int) -> str:
@@ -173,6 +188,19 @@ def api_key_row(key_id: str) -> Key:
 
 def ticket(digest: str) -> Key:
     return Key(f"_tickets/{digest}", "ticket")
+
+
+CONNECTION_FEEDS = "feed/"
+"""Begins the sort keys of what a connection follows."""
+
+
+def connection(connection_id: str) -> Key:
+    return Key(f"_connections/{connection_id}", "connection")
+
+
+def connection_feed(connection_id: str, topic: str) -> Key:
+    """A feed that the connection follows."""
+    return Key(connection(connection_id).pk, f"{CONNECTION_FEEDS}{topic}")
 
 
 def workspace(name_: str) -> Key:

@@ -367,6 +367,18 @@ class Feed(Protocol):
         """
 
 
+class Connections(Protocol):
+    """WebSockets that a gateway holds open for functions that come and go, by the gateway's ids.
+    Threads share an instance.
+    """
+
+    def post(self, connection_id: str, text: str) -> None:
+        """Sends one message, of at most 128 KB. Raises ConnectionGone, ConnectionBusy."""
+
+    def close(self, connection_id: str) -> None:
+        """Ends the connection, if it is there. Best effort: one that stays is sent nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """Everything the core may touch, built once in `bootstrap`."""

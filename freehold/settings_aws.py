@@ -81,6 +81,19 @@ class ApiEnvironment(StoreEnvironment):
         )
 
 
+class WebSocketEnvironment(ApiEnvironment):
+    """What `websocket` needs besides."""
+
+    connections_url: Name
+    """Of the API that holds the connections, with its stage: `https://...`."""
+
+
+class FanOutEnvironment(StoreEnvironment):
+    """What `fan_out` needs besides."""
+
+    connections_url: Name
+
+
 class TurnEnvironment(StoreEnvironment):
     """What `run_turn` needs besides: it alone asks a model."""
 
@@ -134,5 +147,7 @@ FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
     "reaper": StoreEnvironment,
     "wake": FunctionEnvironment,
     "stream": StreamEnvironment,
+    "websocket": WebSocketEnvironment,
+    "fan_out": FanOutEnvironment,
 }
 """What each function reads, by the name of its folder."""

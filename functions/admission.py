@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 from freehold.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
@@ -97,12 +98,26 @@ def parse_query(raw: bytes) -> list[tuple[str, str]]:
         raise InvalidRequest("The query string cannot be parsed.") from None
 
 
-def joined_headers(rows: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+def joined_headers(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Names in lower case; the values of one that was sent more than once as one list."""
     found: dict[str, list[str]] = {}
     for name, value in rows:
         found.setdefault(name.lower(), []).append(value)
     return {name: ", ".join(values) for name, values in found.items()}
+
+
+def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """Of an event of API Gateway, joined."""
+    many: dict[str, list[str]] = event.get("multiValueHeaders") or {
+        name: [value] for name, value in (event.get("headers") or {}).items()
+    }
+    return joined_headers((name, value) for name, values in many.items() for value in values)
+
+
+def query_of(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every pair of an event of API Gateway, which has decoded them."""
+    found: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
+    return [(name, value) for name, values in found.items() for value in values]
 
 
 def admit(app: App, headers: Mapping[str, str]) -> Caller:

@@ -128,6 +128,18 @@ def outcome_of_request(answer: Any) -> Names:
     }
 
 
+# ---------------------------------------------------------------- WebSockets
+def names_of_socket(event: Any) -> Names:
+    """Which connection, and whether it begins, says something or ends."""
+    about = event["requestContext"]
+    return {"connection_id": str(about["connectionId"]), "event_type": str(about["eventType"])}
+
+
+def outcome_of_socket(answer: Any) -> Names:
+    """The class of the status, `2xx`."""
+    return {"outcome": f"{answer['statusCode'] // 100}xx"}
+
+
 # ---------------------------------------------------------------- runs
 def names_of_run(event: Any) -> Names:
     """The ids that the state machine carries, or those of a run to release; of a tick, none."""

@@ -18,6 +18,18 @@ for all of them. Every call here may be repeated: starts have a name.
 """
 _ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 """The store repeats its requests itself and must know of each: what was not answered may land."""
+_MOMENT = Config(
+    connect_timeout=1,
+    read_timeout=1,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=64,
+)
+"""A WebSocket that is slow to take a message waits for its next turn, and the others do not."""
+
+
+def connections_client(url: str) -> Any:
+    """For the connections of the WebSocket API behind `url`, thread-safe."""
+    return boto3.client("apigatewaymanagementapi", endpoint_url=url, config=_MOMENT)
 
 
 def client(service: str) -> Any:

@@ -4,13 +4,12 @@ In: `{"action": "subscribe", "session_id", "thread_id"?, "after_seq"?, "event_de
 `unsubscribe` with the same ids, `send` with `session_id`, `events` and an `idempotency_key`?,
 `ping`. Out: `event` frames with `session_id`, `thread_id` and `seq`, `preview` frames, `sent` with
 the stored events as `data`, `pong`, and `error` frames with the `action` they refuse, after which
-the connection goes on.
+the connection goes on. `functions/socket` has the words, which are the same on AWS.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -22,16 +21,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from freehold.errors import ApiError, AuthenticationFailed, InvalidRequest
 from freehold.ids import new_id
-from freehold.local.socket_actions import (
+from freehold.wire.parsing import parse_body
+from functions.admission import parse_query
+from functions.envelope import InternalError, answer_headers, error_body
+from functions.socket import frames
+from functions.socket.actions import (
+    MAX_SUBSCRIPTIONS,
     Ping,
     Subscribe,
     Unsubscribe,
     action_name,
     parse_send,
 )
-from freehold.local.socket_requests import enter, locate, post_events
-from freehold.wire.parsing import parse_body
-from functions.envelope import InternalError, answer_headers, error_body, error_object
+from functions.socket.requests import check_cursor, enter, locate, post_events
 from functions.stream.hub import PING
 from functions.stream.standing import Standing
 
@@ -43,11 +45,9 @@ if TYPE_CHECKING:
     from freehold.domain.session import Head
     from freehold.keys import SessionKey
     from freehold.services.keys import Caller
-    from freehold.services.live import Frame
     from functions.stream.hub import Following, Hub
 
 _log = logging.getLogger("freehold.websocket")
-_MAX_SUBSCRIPTIONS = 100
 _POLICY_VIOLATION = 1008
 
 
@@ -65,15 +65,16 @@ class LiveSocket:
         headers = {name.lower(): value for name, value in socket.headers.items()}
         loop = asyncio.get_running_loop()
         try:
-            caller = await loop.run_in_executor(
-                self._workers, enter, self._hub.app, headers, scope["query_string"]
+            query = parse_query(scope["query_string"])
+            entrant = await loop.run_in_executor(
+                self._workers, enter, self._hub.app, headers, query
             )
         except ApiError as error:
             await deny(socket, error)
             return
-        given = answer_headers(new_id("req"), caller).items()
-        await socket.accept(headers=[(n.encode(), v.encode()) for n, v in given])
-        await _Connection(self._hub, self._workers, socket, caller).serve()
+        given = answer_headers(new_id("req"), entrant.caller).items()
+        await socket.accept(entrant.subprotocol, [(n.encode(), v.encode()) for n, v in given])
+        await _Connection(self._hub, self._workers, socket, entrant.caller).serve()
 
 
 async def deny(socket: WebSocket, error: ApiError) -> None:
@@ -137,7 +138,7 @@ class _Connection:
         """One action. A refusal is a frame; the connection goes on, but for a key revoked since."""
         name: str | None = None
         try:
-            name = action_name(text, self._actions)
+            name = action_name(text)
             if name != "ping":
                 await self._standing.check(now=True)
             await self._actions[name]((text or "").encode())
@@ -153,7 +154,7 @@ class _Connection:
     # ------------------------------------------------------------ actions
     async def _ping(self, raw: bytes) -> None:
         parse_body(Ping, raw)
-        await self._say('{"type":"pong"}')
+        await self._say(frames.PONG)
 
     async def _send(self, raw: bytes) -> None:
         """As the POST of the events, with its refusals."""
@@ -162,21 +163,17 @@ class _Connection:
         answer = await loop.run_in_executor(
             self._workers, post_events, self._hub.app, self._caller, action, body
         )
-        place = f'"session_id":"{action.session_id}"'
-        await self._say(f'{{"type":"sent",{place},{answer[1:]}')
+        await self._say(frames.sent(action.session_id, answer))
 
     async def _subscribe(self, raw: bytes) -> None:
         action = parse_body(Subscribe, raw)
-        if len(self._subscriptions) >= _MAX_SUBSCRIPTIONS:
-            raise InvalidRequest(f"At most {_MAX_SUBSCRIPTIONS} subscriptions on one connection.")
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise InvalidRequest(f"At most {MAX_SUBSCRIPTIONS} subscriptions on one connection.")
         key, thread_id, head = await self._locate(action.session_id, action.thread_id)
         name = (action.session_id, thread_id)
         if name in self._subscriptions:
             raise InvalidRequest(f"Already subscribed to thread {thread_id}.")
-        end = head.next_seq - 1
-        cursor = end if action.after_seq is None else action.after_seq
-        if cursor > end:
-            raise InvalidRequest(f"`after_seq` is beyond the end of the thread, {end}.")
+        cursor = check_cursor(action, head)
         following = self._hub.follow(key, head, cursor, frozenset(action.event_deltas))
         subscription = _Subscription(action.session_id, thread_id, following)
         self._subscriptions[name] = subscription
@@ -207,11 +204,12 @@ class _Connection:
         a slow client's events in the log.
         """
         try:
-            while frames := await subscription.following.frames():
+            while found := await subscription.following.frames():
                 await self._standing.check()
-                for frame in frames:
+                for frame in found:
                     if frame is not PING:
-                        await self._say(_text(subscription, frame))
+                        where = subscription.session_id, subscription.thread_id
+                        await self._say(frames.followed(*where, frame))
         except WebSocketDisconnect:
             pass  # the connection's own loop sees it too
         except AuthenticationFailed as revoked:
@@ -232,8 +230,7 @@ class _Connection:
             raise WebSocketDisconnect(1006) from error
 
     async def _refuse(self, error: ApiError, action: str | None) -> None:
-        shown = error_object(error)
-        await self._say(json.dumps({"type": "error", "error": shown, "action": action}))
+        await self._say(frames.refusal(error, action))
 
     async def _end(self, revoked: AuthenticationFailed) -> None:
         """Says why, and closes the connection."""
@@ -252,12 +249,3 @@ class _Connection:
         if subscription.task is not None and subscription.task is not asyncio.current_task():
             subscription.task.cancel()
         self._subscriptions.pop((subscription.session_id, subscription.thread_id), None)
-
-
-def _text(subscription: _Subscription, frame: Frame) -> str:
-    """Around the event's own JSON. Ids have been checked, so they need no escaping."""
-    place = f'"session_id":"{subscription.session_id}","thread_id":"{subscription.thread_id}"'
-    if frame.type in ("event_start", "event_delta"):
-        return f'{{"type":"preview",{place},"preview":{frame.data}}}'
-    seq = "null" if frame.seq is None else frame.seq
-    return f'{{"type":"event",{place},"seq":{seq},"event":{frame.data}}}'

@@ -135,6 +135,11 @@ def list_events(app: App, caller: Caller, session_id: str, query: EventList) -> 
     return page_of(app, key, snapshot, snapshot.session.primary_id, query)
 
 
+def page_at(seq: int) -> str:
+    """The `page` that begins with this event of a feed, whether it is queued or not."""
+    return Cursor(_Place(seq - 1, seq, seq).text(seq - 1), "asc").text()
+
+
 def page_of(
     app: App, key: SessionKey, snapshot: Snapshot, thread_id: str, query: EventList
 ) -> EventPage:

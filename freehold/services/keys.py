@@ -173,6 +173,12 @@ def stands(app: App, caller: Caller) -> bool:
     return _is_configured(app, digest) or app.records.get([keys.api_key(digest)])[0] is not None
 
 
+def check_standing(app: App, caller: Caller) -> None:
+    """Raises AuthenticationFailed for a caller whose key is not accepted any more."""
+    if not stands(app, caller):
+        raise AuthenticationFailed("This API key has been revoked.")
+
+
 def _is_configured(app: App, digest: str) -> bool:
     configured = app.settings.api_key
     return configured is not None and hmac.compare_digest(

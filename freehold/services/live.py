@@ -27,7 +27,8 @@ _PAGE_CHARACTERS = 1_000_000
 _COMMITS = 16
 _PREVIEWS = 256
 _REMEMBERED = 64
-_LAST = ("session.deleted", "session.status_terminated")
+LAST = ("session.deleted", "session.status_terminated")
+"""Types of events after which a feed has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Follower:
             sent += self._previews.before(frame)
             sent.append(frame)
             self._cursor = frame.seq or self._cursor
-            if frame.type in _LAST or self._cursor == self._last:
+            if frame.type in LAST or self._cursor == self._last:
                 self.is_over = True
                 break
         return sent

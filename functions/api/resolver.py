@@ -20,7 +20,7 @@ from freehold.services.idempotency import Once, Repeated
 from freehold.services.keys import Caller
 from freehold.services.rate_limits import Allowance, count_request
 from freehold.wire.parsing import parse_body
-from functions.admission import admit, joined_headers
+from functions.admission import admit, headers_of, query_of
 from functions.api.operation import Operation, Request
 from functions.api.routes import OPERATIONS, unserved
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
@@ -69,13 +69,13 @@ class Resolver(APIGatewayRestResolver):
 
     # ------------------------------------------------------------ one request
     def _perform(self, operation: Operation, ids: Mapping[str, str]) -> Response[str]:
-        app, headers = self._app, _headers_of(self._event)
+        app, headers = self._app, headers_of(self._event)
         self._caller = caller = admit(app, headers)
         if operation.counts_as is not None:
             self._allowance = count_request(app, caller, operation.counts_as)
             if self._allowance is not None:
                 self._allowance.check(app.clock())
-        query = operation.query.from_query(_query(self._event))
+        query = operation.query.from_query(query_of(self._event))
         raw = self._body()
         body = parse_body(operation.body, raw)
         once = self._once(operation, ids, raw, headers.get("idempotency-key"))
@@ -151,15 +151,3 @@ class Resolver(APIGatewayRestResolver):
     def _headers(self, error: ApiError | None = None) -> dict[str, str]:
         counted = self._allowance.headers() if self._allowance is not None else {}
         return {**answer_headers(self._request_id, self._caller, error), **counted}
-
-
-def _headers_of(event: APIGatewayProxyEvent) -> Mapping[str, str]:
-    many: dict[str, list[str]] = event.get("multiValueHeaders") or {
-        name: [value] for name, value in (event.get("headers") or {}).items()
-    }
-    return joined_headers((name, value) for name, values in many.items() for value in values)
-
-
-def _query(event: APIGatewayProxyEvent) -> list[tuple[str, str]]:
-    found: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
-    return [(name, value) for name, values in found.items() for value in values]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from freehold.errors import AuthenticationFailed
-from freehold.services.keys import Caller, stands
+from freehold.services.keys import Caller, check_standing
 from functions.stream.hub import Hub
 
 
@@ -28,5 +27,4 @@ class Standing:
         if not now and loop.time() < self._next:
             return
         self._next = loop.time() + self._seconds
-        if not await loop.run_in_executor(self._hub.readers, stands, self._hub.app, self._caller):
-            raise AuthenticationFailed("This API key has been revoked.")
+        await loop.run_in_executor(self._hub.readers, check_standing, self._hub.app, self._caller)

@@ -440,7 +440,7 @@ def test_ws_beyond_the_end_and_twice_are_refused(server, session, ws):
 
 
 def test_ws_subscriptions_are_bounded(server, ws, monkeypatch):
-    monkeypatch.setattr("freehold.local.websocket._MAX_SUBSCRIPTIONS", 2)
+    monkeypatch.setattr("freehold.local.websocket.MAX_SUBSCRIPTIONS", 2)
     sessions = [server.new_session() for _ in range(3)]
     for session in sessions:
         ask(ws, action="subscribe", session_id=session)

@@ -88,6 +88,11 @@ LAYERS = {
         EDGE | {"functions.admission", "functions.envelope"}, {"aws_lambda_powertools", "pydantic"}
     ),
     "functions.api.schemas": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
+    "functions.socket": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"pydantic"}),
+    "functions.websocket": Layer(
+        EDGE | {"functions.admission", "functions.envelope", "functions.socket"}, set()
+    ),
+    "functions.fan_out": Layer(EDGE | {"functions.socket"}, set()),
     "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
     "functions.health": Layer(EDGE | {"functions.envelope"}, {"starlette"}),
     "functions.http_connection": Layer(EDGE | {"functions.envelope"}, {"uvicorn"}),
@@ -116,7 +121,7 @@ LAYERS = {
             | {f"functions.{folder}", "functions.observability"},
             set(),
         )
-        for folder in ("api", "run_turn", "run_tools", "reaper", "wake")
+        for folder in ("api", "run_turn", "run_tools", "reaper", "wake", "websocket", "fan_out")
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from freehold.keys import Key
+from freehold.keys import SOCKETS, Key
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -16,6 +16,25 @@ DUE_INDEX = "due"
 DUE_PARTITION_KEY = "due_shard"
 DUE_SORT_KEY = "due"
 TTL_ATTRIBUTE = "expires_at"
+
+DOORBELLS = (
+    {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"first_seq": {"N": [{"exists": True}]}}}},
+    {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"frames": {"S": [{"exists": True}]}}}},
+    {
+        "eventName": ["INSERT"],
+        "dynamodb": {"Keys": {SORT_KEY: {"S": [{"prefix": SOCKETS}]}}},
+    },
+    {
+        "eventName": ["MODIFY"],
+        "dynamodb": {
+            "Keys": {SORT_KEY: {"S": [{"prefix": SOCKETS}]}},
+            "NewImage": {"attempts": {"N": [{"anything-but": ["0"]}]}},
+        },
+    },
+)
+"""Records of the table's stream that ring the fan-out: commits, previews, connections that begin to
+follow a feed or were kept waiting by it. A cursor that moves rings nobody.
+"""
 
 _SHARDS = 8
 """A partition takes 1,000 writes a second, and a `due` that changes is two of them. More shards may

@@ -1,9 +1,8 @@
-"""What a client may say on `/ws`. As strict as a request body."""
+"""What a client may say on a socket, on a laptop and on AWS. As strict as a request body."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container
 from typing import Literal
 
 from pydantic import Field
@@ -52,9 +51,30 @@ class Ping(WireModel):
 
 
 class Handshake(Query):
-    """The query of `/ws`: a ticket, where the client can send no key."""
+    """The query of a handshake: a ticket, where the client can send no key."""
 
     ticket: str | None = None
+
+
+ACTIONS = ("subscribe", "unsubscribe", "send", "ping")
+MAX_SUBSCRIPTIONS = 100
+"""On one connection."""
+SUBPROTOCOL = "freehold"
+"""What a browser offers before its key, and what the server chooses: the key is not sent back."""
+
+
+def offered_key(header: str | None) -> str | None:
+    """The API key among the subprotocols of a handshake, which are the only thing that a browser
+    can set: `freehold`, then the key. None where no key is offered. Raises InvalidRequest.
+    """
+    if header is None:
+        return None
+    name, *rest = [part.strip() for part in header.split(",")]
+    if name != SUBPROTOCOL or len(rest) > 1 or not all(rest):
+        raise InvalidRequest(
+            f"`Sec-WebSocket-Protocol` must be `{SUBPROTOCOL}`, or that and an API key."
+        )
+    return rest[0] if rest else None
 
 
 def parse_send(raw: bytes) -> tuple[SendAction, bytes]:
@@ -66,8 +86,10 @@ def parse_send(raw: bytes) -> tuple[SendAction, bytes]:
     return parse_body(SendAction, json.dumps(address).encode()), json.dumps(body).encode()
 
 
-def action_name(text: str | None, known: Container[str]) -> str:
-    """Which action a message asks for. Raises InvalidRequest, RequestTooLarge."""
+def action_name(text: str | None) -> str:
+    """Which of `ACTIONS` a message asks for; None is a binary one. Raises InvalidRequest,
+    RequestTooLarge.
+    """
     if text is None:
         raise InvalidRequest("Binary messages are not understood; send JSON as text.")
     if len(text.encode()) > MAX_ACTION:
@@ -79,6 +101,6 @@ def action_name(text: str | None, known: Container[str]) -> str:
     name = body.get("action") if isinstance(body, dict) else None
     if not isinstance(name, str):
         raise InvalidRequest('The message is not an object with an "action".')
-    if name not in known:
+    if name not in ACTIONS:
         raise InvalidRequest(f"Unknown action `{name[:100]}`.")
     return name
