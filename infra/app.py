@@ -19,6 +19,7 @@ from infra.api import Api
 from infra.context import Context
 from infra.data import Data
 from infra.engine import Engine
+from infra.live import Live
 from infra.packaging import LayerMissing
 from infra.stream_service import StreamService
 
@@ -32,7 +33,7 @@ FLAGS = {
 
 def build(app: App, context: Context) -> None:
     """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in, and so does the
-    `StreamService` where there is one.
+    `StreamService` where there is one; `Live` tells them what happens.
     """
     data = Data(app, f"{context.name}-Data", context=context)
     engine = Engine(app, f"{context.name}-Engine", context=context, data=data)
@@ -45,6 +46,15 @@ def build(app: App, context: Context) -> None:
     )
     # By name alone nothing would order them, and an API must not accept what cannot run yet.
     api.add_stack_dependency(engine)
+    live = Live(
+        app,
+        f"{context.name}-Live",
+        context=context,
+        data=data,
+        state_machine_arn=engine.state_machine_arn,
+    )
+    # The role by which API Gateway writes logs is the account's, and `Api` makes it.
+    live.add_stack_dependency(api)
     if context.stream_service:
         service = StreamService(
             app,

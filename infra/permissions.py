@@ -63,6 +63,23 @@ class Permissions:
         """`Blobs.delete`, which only the purge of a deleted session does."""
         program.permit(["s3:DeleteObject"], self.data.bucket.arn_for_objects("*"))
 
+    def serve_listeners(self, program: Program) -> None:
+        """What the fan-out does: it reads, and moves or ends what listens, with what the connection
+        knows of it.
+        """
+        table = self.data.table.table_arn
+        program.permit(["dynamodb:BatchGetItem", "dynamodb:Query"], table)
+        program.permit(
+            ["dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            table,
+            {
+                "ForAllValues:StringLike": {
+                    "dynamodb:LeadingKeys": ["*/listeners/*", "_connections/*"]
+                }
+            },
+        )
+        self._read_blobs(program)
+
     def read_model_key(self, program: Program) -> None:
         """`Model`: the key that pays for requests."""
         program.permit(["secretsmanager:GetSecretValue"], self.data.model_key.ref)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 from freehold.errors import AuthenticationFailed
@@ -25,9 +25,13 @@ _WORKERS = 32
 """Connections served at a time. One that is slow holds up its own worker, for a moment."""
 
 
-def make_handler(app: App, connections: Connections) -> Callable[[Any, Any], Mapping[str, Any]]:
-    """Takes a batch of stream records; answers which of them to deliver again."""
-    workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="fan-out")
+def make_handler(
+    app: App, connections: Connections, workers: Executor | None = None
+) -> Callable[[Any, Any], Mapping[str, Any]]:
+    """Takes a batch of stream records; answers which of them to deliver again. `workers` replace
+    the threads that serve connections.
+    """
+    workers = workers or ThreadPoolExecutor(_WORKERS, thread_name_prefix="fan-out")
 
     def handler(event: Any, _context: Any) -> Mapping[str, Any]:
         batch = _Batch(app, connections, calls_of(event["Records"]))
@@ -47,7 +51,7 @@ class _Batch:
         self._calls = calls
         self._failed: dict[str, Call] = {}
 
-    def perform(self, workers: ThreadPoolExecutor) -> Sequence[Call]:
+    def perform(self, workers: Executor) -> Sequence[Call]:
         """The calls that were not performed to their end."""
         asked = [(call, workers.submit(self._audience, call)) for call in self._calls]
         served: list[tuple[Call, Future[None]]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-STACKS = ("Data", "Engine", "Api")
+STACKS = ("Data", "Engine", "Api", "Live")
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,28 @@ import sys
 
 import pytest
 
-from freehold.settings_aws import FUNCTIONS, START, StoreEnvironment, TurnEnvironment
+from freehold.settings_aws import (
+    FUNCTIONS,
+    START,
+    FanOutEnvironment,
+    StoreEnvironment,
+    TurnEnvironment,
+)
 
 _ARN = "arn:aws:service:eu-west-1:123456789012"
-VARIABLES = TurnEnvironment(
+TURN = TurnEnvironment(
     state_machine_arn=f"{_ARN}:stateMachine:Session",
     table_name="Table",
     bucket_name="blobs",
     key_arn=f"{_ARN}:key/1",
     model="anthropic",
     model_key_secret_arn=f"{_ARN}:secret:ModelKey",
-).variables()
+)
+CONNECTIONS = FanOutEnvironment(
+    **TURN.model_dump(include=set(StoreEnvironment.model_fields)),
+    connections_url="https://api.execute-api.eu-west-1.amazonaws.com/live",
+)
+VARIABLES = TURN.variables() | CONNECTIONS.variables()
 STANDS_ON = "import boto3, pydantic, aws_lambda_powertools.event_handler"
 CLIENTS = f"""
 {STANDS_ON}
@@ -95,4 +106,5 @@ def test_the_api_costs_at_most_half_as_much_again_as_what_it_stands_on(bytecode,
 
 def test_an_environment_says_everything_that_its_model_reads():
     assert StoreEnvironment.read(VARIABLES).table_name == "Table"
-    assert TurnEnvironment.read(VARIABLES).variables() == VARIABLES
+    assert TurnEnvironment.read(VARIABLES) == TURN
+    assert FanOutEnvironment.read(VARIABLES) == CONNECTIONS

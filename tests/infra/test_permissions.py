@@ -25,6 +25,10 @@ STORE = {
     *("s3:GetObject", "s3:PutObject", "s3:ListBucket"),
     *("kms:Decrypt", "kms:GenerateDataKey"),
 }
+STREAM = {
+    *("dynamodb:DescribeStream", "dynamodb:GetRecords"),
+    *("dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+}
 ALLOWED = {
     "api": STORE,
     "run_turn": STORE | {"secretsmanager:GetSecretValue"},
@@ -35,18 +39,24 @@ ALLOWED = {
         *("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"),
         *("s3:GetObject", "s3:ListBucket"),
     },
-    "wake": {
-        *("dynamodb:DescribeStream", "dynamodb:GetRecords"),
-        *("dynamodb:GetShardIterator", "dynamodb:ListStreams"),
+    "wake": STREAM,
+    "websocket": STORE | {"execute-api:ManageConnections"},
+    "fan_out": {
+        *("dynamodb:BatchGetItem", "dynamodb:Query"),
+        *("dynamodb:UpdateItem", "dynamodb:DeleteItem"),
+        *("s3:GetObject", "s3:ListBucket", "sqs:SendMessage"),
+        *("sqs:GetQueueAttributes", "sqs:GetQueueUrl"),
+        "execute-api:ManageConnections",
+        *STREAM,
     },
 }
-"""Besides telemetry, and besides the start of runs, which all but `stream` may do."""
+"""Besides telemetry, and besides the start of runs, which all but `stream` and `fan_out` may do."""
 
 
 @pytest.mark.parametrize("folder", FUNCTIONS)
 def test_a_function_may_do_what_its_ports_do_and_nothing_else(assembly, folder):
     granted = set(assembly.permissions(folder))
-    starts = set() if folder == "stream" else {"states:StartExecution"}
+    starts = set() if folder in ("stream", "fan_out") else {"states:StartExecution"}
     assert granted == ALLOWED[folder] | TELEMETRY | starts
 
 
