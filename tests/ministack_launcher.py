@@ -7,6 +7,7 @@ what is corrected.
 
 from __future__ import annotations
 
+import contextvars
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import ministack.app
 from ministack.core import lambda_runtime
-from ministack.services import dynamodb, lambda_svc, stepfunctions
+from ministack.services import apigateway, dynamodb, lambda_svc, stepfunctions
 
 _RAISED = '"status": "error", "error": str(e), "trace"'
 
@@ -103,6 +104,45 @@ def start_executions_once() -> None:
     start_execution = replace(stepfunctions, "_start_execution", start)
 
 
+def answer_handshakes() -> None:
+    """A client that `$connect` refuses is answered its status and body, and one that it lets in the
+    subprotocol that it chose. MiniStack answers every refusal 403, and chooses none.
+    """
+    answers: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("answers")
+
+    async def invoke(*given: Any, **named: Any) -> Any:
+        answer = await invoke_lambda(*given, **named)
+        if "CONNECT" in given:
+            answers.get()["connect"] = answer
+        return answer
+
+    async def handle(scope: Any, receive: Any, send: Any, *given: Any, **named: Any) -> None:
+        found: dict[str, Any] = {}
+        answers.set(found)
+
+        async def say(message: Any) -> None:
+            answer = found.pop("connect", None) or {}
+            if message["type"] == "websocket.accept" and answer:
+                chosen = answer.get("headers", {}).get("Sec-WebSocket-Protocol")
+                message = {**message, "subprotocol": chosen}
+            if message["type"] == "websocket.close" and answer:
+                await refuse(send, answer)
+            else:
+                await send(message)
+
+        await handle_websocket(scope, receive, say, *given, **named)
+
+    async def refuse(send: Any, answer: Any) -> None:
+        headers = [(n.lower().encode(), v.encode()) for n, v in answer.get("headers", {}).items()]
+        start = {"type": "websocket.http.response.start", "status": answer["statusCode"]}
+        await send({**start, "headers": headers})
+        body = answer.get("body", "").encode()
+        await send({"type": "websocket.http.response.body", "body": body})
+
+    invoke_lambda = replace(apigateway, "_invoke_ws_lambda", invoke)
+    handle_websocket = replace(apigateway, "handle_websocket", handle)
+
+
 def stop_waiting_for_logs() -> None:
     """Every invocation that logs nothing waits 50 ms for a line."""
 
@@ -134,6 +174,7 @@ if __name__ == "__main__":
     count_transactions_as_items()
     fail_callbacks()
     start_executions_once()
+    answer_handshakes()
     stop_waiting_for_logs()
     if "LAMBDA_PYTHON" in os.environ:
         choose_python()

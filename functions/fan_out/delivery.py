@@ -50,6 +50,7 @@ class Delivery:
             if now is not None and now.wanted and now.attempts == 0:
                 self._preview(now, previews)
         except ConnectionGone:
+            end(self._app, listener)
             forget(self._app, listener.connection_id)
 
     # ------------------------------------------------------------ events

@@ -30,6 +30,12 @@ class Deployment:
         (api,) = self.clients("apigateway").get_rest_apis()["items"]
         return f"{self.url}/_aws/execute-api/{api['id']}/live"
 
+    @property
+    def connections_url(self) -> str:
+        """Of the WebSocket API's stage, as functions reach it; clients say `ws` for `http`."""
+        (api,) = self.clients("apigatewayv2").get_apis()["Items"]
+        return f"{self.url}/_aws/execute-api/{api['ApiId']}/live"
+
     def physical_name(self, stack: str, logical_id: str) -> str:
         found = self.clients("cloudformation").describe_stack_resources(
             StackName=f"Freehold-{stack}"
@@ -55,6 +61,22 @@ class Deployment:
             "Stacks"
         ]
         return {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}[name]
+
+
+def configure(deployment: Deployment, folder: str) -> None:
+    """Watches a function, and has it send to connections where the emulator listens: the name that
+    its stack gave it leads to AWS.
+    """
+    functions, name = deployment.clients("lambda"), deployment.function_name(folder)
+    configuration = functions.get_function_configuration(FunctionName=name)
+    variables = configuration["Environment"]["Variables"]
+    if "FREEHOLD_CONNECTIONS_URL" in variables:
+        variables["FREEHOLD_CONNECTIONS_URL"] = deployment.connections_url
+    functions.update_function_configuration(
+        FunctionName=name,
+        Handler=f"recorded.{folder}",
+        Environment={"Variables": variables},
+    )
 
 
 def deploy(assembly: Assembly, clients: Any, url: str) -> Deployment:

@@ -62,12 +62,19 @@ def _s3(call: dict[str, Any]) -> list[tuple[str, str]]:
     return [(f"s3:{action}", f"{bucket}/{call.get('Key', 'x')}")]
 
 
+def _connections(call: dict[str, Any]) -> list[tuple[str, str]]:
+    method = {"PostToConnection": "POST", "DeleteConnection": "DELETE"}[call["operation"]]
+    arn = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{call['api']}/live/{method}/@connections/"
+    return [("execute-api:ManageConnections", arn + call["ConnectionId"])]
+
+
 def _named(action: str, argument: str) -> Any:
     return lambda call: [(f"{action}:{call['operation']}", call.get(argument, "*"))]
 
 
 _NEEDS = {
     "dynamodb": _dynamodb,
+    "execute-api": _connections,
     "s3": _s3,
     "kms": _named("kms", "KeyId"),
     "states": _named("states", "stateMachineArn"),

@@ -12,10 +12,14 @@ from tests.infra.templates import listed
 TELEMETRY = ("logs:", "xray:")
 UNUSED = {
     "Lambda itself reads the stream with the role of the function that it calls.": {
-        ("wake", "dynamodb:DescribeStream"),
-        ("wake", "dynamodb:GetRecords"),
-        ("wake", "dynamodb:GetShardIterator"),
-        ("wake", "dynamodb:ListStreams"),
+        (folder, f"dynamodb:{action}")
+        for folder in ("wake", "fan_out")
+        for action in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    },
+    "Lambda itself tells the queue of records that it gives up, with the same role.": {
+        ("fan_out", "sqs:GetQueueAttributes"),
+        ("fan_out", "sqs:GetQueueUrl"),
+        ("fan_out", "sqs:SendMessage"),
     },
     "S3 says that a blob is absent only to who may list; to others it is forbidden.": {
         ("api", "s3:ListBucket"),

@@ -52,6 +52,15 @@ class Assembly:
         ]
         return found
 
+    def consumer(self, folder: str) -> dict[str, Any]:
+        """How a function is given the table's stream."""
+        (found,) = [
+            mapping.properties
+            for mapping in self.all("AWS::Lambda::EventSourceMapping")
+            if mapping.properties["FunctionName"] == {"Ref": self.function(folder).name}
+        ]
+        return found
+
     def statements(self, role: str) -> list[dict[str, Any]]:
         """Of the policies of a role, by the role's logical id."""
         found = []

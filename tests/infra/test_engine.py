@@ -90,7 +90,7 @@ def test_an_execution_that_failed_is_told_to_the_reaper(assembly):
 
 
 def test_wake_sees_the_heads_of_busy_threads_and_reports_single_failures(assembly):
-    source = assembly.one("AWS::Lambda::EventSourceMapping").properties
+    source = assembly.consumer("wake")
     assert source["FunctionName"] == {"Ref": assembly.function("wake").name}
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["BisectBatchOnFunctionError"] is True

@@ -12,15 +12,6 @@ from freehold.testing.table_stream import matches
 FUNCTIONS = ("websocket", "fan_out")
 
 
-def _mapping(assembly, folder):
-    (found,) = [
-        mapping.properties
-        for mapping in assembly.all("AWS::Lambda::EventSourceMapping")
-        if mapping.properties["FunctionName"] == {"Ref": assembly.function(folder).name}
-    ]
-    return found
-
-
 def test_a_socket_has_its_three_routes_and_they_reach_the_function(assembly):
     routes = assembly.all("AWS::ApiGatewayV2::Route")
     assert {r.properties["RouteKey"] for r in routes} == {"$connect", "$disconnect", "$default"}
@@ -79,12 +70,12 @@ def test_functions_send_where_the_api_holds_its_connections(assembly):
 def test_the_stream_has_two_consumers(assembly):
     """A third would throttle both."""
     mappings = assembly.all("AWS::Lambda::EventSourceMapping")
-    folders = [folder for folder in ("wake", "fan_out") if _mapping(assembly, folder)]
+    folders = [folder for folder in ("wake", "fan_out") if assembly.consumer(folder)]
     assert len(mappings) == len(folders)
 
 
 def test_a_record_that_fails_holds_nobody_up_for_long_and_is_told_in_the_end(assembly):
-    mapping = _mapping(assembly, "fan_out")
+    mapping = assembly.consumer("fan_out")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping.get("MaximumBatchingWindowInSeconds", 0) == 0
@@ -98,7 +89,7 @@ def test_a_record_that_fails_holds_nobody_up_for_long_and_is_told_in_the_end(ass
 
 
 def test_the_fan_out_sees_what_the_laptops_stream_rings_for(assembly):
-    filters = _mapping(assembly, "fan_out")["FilterCriteria"]["Filters"]
+    filters = assembly.consumer("fan_out")["FilterCriteria"]["Filters"]
     assert [json.loads(found["Pattern"]) for found in filters] == list(schema.DOORBELLS)
 
 

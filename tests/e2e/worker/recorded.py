@@ -13,7 +13,10 @@ import os
 from typing import Any
 
 _DIRECTORY = os.environ["E2E_DIRECTORY"]
-_ABOUT = ("TableName", "IndexName", "Bucket", "Key", "KeyId", "SecretId", "stateMachineArn")
+_ABOUT = (
+    *("TableName", "IndexName", "Bucket", "Key", "KeyId", "SecretId", "stateMachineArn", "name"),
+    "ConnectionId",
+)
 
 
 def __getattr__(folder: str) -> Any:
@@ -39,6 +42,8 @@ def record_calls(folder: str) -> None:
             call.setdefault("items", []).append([kind, write["TableName"], place["pk"]["S"]])
         call["tables"] = list(params.get("RequestItems", ()))
         service = model.service_model.signing_name
+        if service == "execute-api":
+            call["api"] = os.environ["FREEHOLD_CONNECTIONS_URL"].split("/")[-2]
         _write({"function": folder, "service": service, "operation": model.name, **call})
 
     botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", record))
