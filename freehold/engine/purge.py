@@ -40,7 +40,8 @@ def _erase(app: App, key: SessionKey, items: Sequence[Key]) -> None:
         if item.sk.endswith("/head"):
             thread_id = item.sk.split("/")[1]
             feed = key.feed(thread_id)
-            for partition in (feed, keys.previews(feed), keys.listeners(feed)):
+            # Listeners stay, for they hold no content: they are told yet, or expire.
+            for partition in (feed, keys.previews(feed)):
                 _erase_partition(app, partition)
             app.log.forget(key, thread_id)
     for n in range(0, len(items), _BATCH):
