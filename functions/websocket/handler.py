@@ -6,6 +6,7 @@ It says what `/ws` says on a laptop. Events of what it follows are the fan-out's
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from functions.websocket.actions import Actions
 
 _log = logging.getLogger("freehold.websocket")
 
+_PAUSES = (0, 0.1, 0.4)
+"""Seconds before each attempt to answer."""
 Answer = Mapping[str, Any]
 _DONE: Answer = {"statusCode": 200}
 
@@ -91,12 +94,19 @@ class _Sockets:
         return _DONE
 
     def _say(self, connection_id: str, text: str) -> None:
-        try:
-            self._connections.post(connection_id, text)
-        except ConnectionGone:
-            forget(self._app, connection_id)
-        except ConnectionBusy:
-            _log.warning("answer_not_taken", extra={"connection_id": connection_id})
+        """A client that misses an answer would wait for it, or believe what was refused: it is let
+        go, and sees that.
+        """
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                self._connections.post(connection_id, text)
+            except ConnectionGone:
+                forget(self._app, connection_id)
+            except ConnectionBusy:
+                continue
+            return
+        part(self._app, self._connections, connection_id, None)
 
 
 def _refused(error: ApiError, request_id: str) -> Answer:

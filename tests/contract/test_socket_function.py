@@ -228,14 +228,20 @@ def test_after_a_disconnect_nothing_is_added(server, handler, gateway, session):
     assert server.app.records.query(keys.connection(socket.name).pk).items == ()
 
 
-def test_an_answer_that_is_not_taken_fails_nothing(server, gateway):
+@pytest.mark.parametrize(("refusals", "stays"), [(2, True), (3, False)])
+def test_who_does_not_take_an_answer_is_let_go(server, refusals, stays):
     class Busy(Gateway):
         def post(self, connection_id, text):
-            raise ConnectionBusy(connection_id)
+            left.append(text)
+            if len(left) <= refusals:
+                raise ConnectionBusy(connection_id)
+            super().post(connection_id, text)
 
-    busy = Busy()
+    left, busy = [], Busy()
     socket = Socket(server, make_handler(server.app, busy), busy)
-    assert socket.ask(action="ping") is None
+    assert socket.ask(action="ping") == ({"type": "pong"} if stays else None)
+    assert socket.client.is_open is stays
+    assert (server.app.records.get([keys.connection(socket.name)]) != [None]) is stays
 
 
 def test_a_connection_is_stored_without_its_key(server, socket):
