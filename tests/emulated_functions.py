@@ -7,7 +7,7 @@ import json
 import zipfile
 
 from freehold.ids import new_id
-from tests.ministack import ACCOUNT
+from tests.ministack import ACCOUNT, REGION
 from tests.servers import wait_for
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/tests"
@@ -53,6 +53,23 @@ def create_state_machine_stack(endpoint, definition, substitutions):
         return stack if stack["StackStatus"] == "CREATE_COMPLETE" else None
 
     return wait_for(look)["Outputs"][0]["OutputValue"]
+
+
+def create_socket(endpoint, function):
+    """The URL of a new WebSocket API whose every route is this function."""
+    client = endpoint.client("apigatewayv2")
+    api = client.create_api(
+        Name=new_id("socket"),
+        ProtocolType="WEBSOCKET",
+        RouteSelectionExpression="$request.body.action",
+    )["ApiId"]
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
+    made = client.create_integration(ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri)
+    target = f"integrations/{made['IntegrationId']}"
+    for route in ("$connect", "$disconnect", "$default"):
+        client.create_route(ApiId=api, RouteKey=route, Target=target)
+    client.create_stage(ApiId=api, StageName="live")
+    return f"{endpoint.url.replace('http', 'ws', 1)}/_aws/execute-api/{api}/live"
 
 
 def closed_execution(client, arn):

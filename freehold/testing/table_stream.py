@@ -4,9 +4,12 @@ records that the fan-out would be given on AWS.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from freehold import keys
@@ -15,6 +18,7 @@ from freehold.adapters.dynamodb.attributes import from_item, from_key
 from freehold.keys import Key
 from freehold.ports import Item, Records, Write
 
+_STRIPES = 256
 Record = Mapping[str, Any]
 
 
@@ -26,19 +30,22 @@ class StreamedRecords:
     def __init__(self, records: Records, hear: Callable[[Record], None]) -> None:
         self._records = records
         self._hear = hear
-        self._lock = threading.Lock()
-        self._number = 0
+        self._locks = [threading.Lock() for _ in range(_STRIPES)]
+        self._numbers = itertools.count(1)
         self.get, self.query, self.due = records.get, records.query, records.due
 
     def write(self, writes: Sequence[Write]) -> None:
-        """As the port. Transactions that are of interest to the fan-out come one after another, so
-        that an image is the one that its transaction left.
+        """As the port. Transactions on one partition that is of interest to the fan-out come one
+        after another, so that an image is the one that its transaction left.
         """
         told = [write.key for write in writes if keys.parse_beside(write.key.pk) is not None]
         if not told:
             self._records.write(writes)
             return
-        with self._lock:
+        stripes = {zlib.crc32(key.pk.encode()) % _STRIPES for key in told}
+        with ExitStack() as held:
+            for stripe in sorted(stripes):
+                held.enter_context(self._locks[stripe])
             before = self._records.get(told)
             self._records.write(writes)
             after = self._records.get(told)
@@ -47,14 +54,13 @@ class StreamedRecords:
                     self._tell(key, new, is_new=old is None)
 
     def _tell(self, key: Key, image: Item, *, is_new: bool) -> None:
-        self._number += 1
         record = {
             "eventSource": "aws:dynamodb",
             "eventName": "INSERT" if is_new else "MODIFY",
             "dynamodb": {
                 "Keys": from_key(key),
                 "NewImage": from_item(key, image),
-                "SequenceNumber": str(self._number),
+                "SequenceNumber": str(next(self._numbers)),
             },
         }
         if any(matches(record, pattern) for pattern in schema.DOORBELLS):

@@ -7,8 +7,15 @@ import sys
 import time
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from tests.emulated_functions import create_function, create_state_machine_stack, execute
+from tests.emulated_functions import (
+    create_function,
+    create_socket,
+    create_state_machine_stack,
+    execute,
+)
 
 
 def invoke(endpoint, function, event):
@@ -87,3 +94,23 @@ def test_an_open_execution_is_started_again_only_with_its_own_input(emulated_aws
     client.stop_execution(executionArn=execution)
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         start('{"a":1}')
+
+
+def test_a_handshake_is_answered_as_the_function_says(emulated_aws):
+    source = """
+def handler(event, context):
+    if event["requestContext"]["eventType"] != "CONNECT":
+        return {"statusCode": 200}
+    wanted = event["headers"].get("sec-websocket-protocol")
+    if wanted is None:
+        return {"statusCode": 418, "headers": {"x-why": "none"}, "body": "no tea"}
+    return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": wanted.split(",")[0]}}
+"""
+    url = create_socket(emulated_aws, create_function(emulated_aws, source))
+    with connect(url, subprotocols=["first", "second"], proxy=None, open_timeout=30) as socket:
+        assert socket.subprotocol == "first"
+    with pytest.raises(InvalidStatus) as refused:
+        connect(url, proxy=None, open_timeout=30)
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["x-why"]) == (418, "none")
+    assert answer.body == b"no tea"

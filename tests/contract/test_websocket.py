@@ -289,6 +289,17 @@ def test_a_key_and_a_ticket_are_one_too_many(server):
         assert ask(socket, action="ping") == {"type": "pong"}
 
 
+def test_a_key_among_the_subprotocols_is_accepted_and_not_sent_back(server):
+    address = server.url.replace("http", "ws") + "/ws"
+    with connect(address, subprotocols=["freehold", server.key]) as socket:
+        assert socket.subprotocol == "freehold"
+        assert ask(socket, action="ping") == {"type": "pong"}
+    for offered in (["freehold", "wrong"], ["chat"], ["chat", server.key]):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(address, subprotocols=offered)
+        assert refused.value.response.status_code == (401 if "freehold" in offered else 400)
+
+
 def test_tickets_are_for_callers_with_a_key(server):
     check(server.request("POST", "/v1/ws-tickets", key="wrong"), 401, "authentication_error")
 
