@@ -78,7 +78,7 @@ class Permissions:
                 }
             },
         )
-        self._read_blobs(program)
+        self._use_blobs(program, "s3:GetObject")
 
     def read_model_key(self, program: Program) -> None:
         """`Model`: the key that pays for requests."""
