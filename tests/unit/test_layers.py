@@ -43,6 +43,7 @@ LAYERS = {
     "freehold.keys": Layer({"freehold.errors"}, set()),
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.settings": Layer({"freehold.errors"}, {"pydantic"}),
+    "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),

@@ -1,0 +1,20 @@
+"""The fixed monthly floor of the stacks as `cdk.json` has them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from freehold.aws_cost import PriceTable, monthly_floor
+from tests.infra.templates import STACKS
+
+
+def test_every_type_of_resource_has_a_price_or_is_known_to_have_none(assembly):
+    floor = monthly_floor(map(assembly.template, STACKS), PriceTable.shipped())
+    assert floor.unknown == ()
+
+
+def test_the_floor_is_a_key_a_secret_and_a_sweep(assembly):
+    floor = monthly_floor(map(assembly.template, STACKS), PriceTable.shipped())
+    counts = {line.what: line.count for line in floor.lines}
+    assert counts.items() >= {"KMS key": 1, "secret": 1, "scheduled sweep": 1}.items()
+    assert Decimal(2) < floor.usd < Decimal(3)
