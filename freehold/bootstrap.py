@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freehold.adapters.blobs import DirectoryBlobs
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.claude import ClaudeModel, endpoint_of
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
@@ -71,7 +71,7 @@ def _web(settings: Settings, model: Model) -> Web:
 def _model(settings: Settings) -> Model:
     if settings.model == "scripted":
         return ScriptedModel()
-    return ClaudeModel(settings.anthropic_api_key, settings.anthropic_base_url)
+    return ClaudeModel(endpoint_of(settings, settings.anthropic_api_key))
 
 
 def close(app: App) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from freehold.adapters.aws_clients import LateClient, client, connections_client
@@ -79,10 +81,8 @@ def warm_up(app: App) -> None:
     """
     from freehold.adapters.claude import ClaudeModel  # noqa: PLC0415 - `run_turn` alone pays
 
-    if not isinstance(app.model, KeyedModel):
-        return
     try:
-        model = app.model.current()
+        model = app.model.current() if isinstance(app.model, KeyedModel) else app.model
         if isinstance(model, ClaudeModel):
             model.warm_up()
     except ModelError as error:
@@ -103,6 +103,32 @@ def _ring_seconds(environment: StoreEnvironment) -> float | None:
     return None if isinstance(environment, LiveEnvironment) else RING_SECONDS
 
 
+def survive_snapshots(app: App, environment: Mapping[str, str]) -> None:
+    """Has Lambda do what a snapshot of this process needs, if it starts from one (SnapStart).
+
+    Many processes are made of one snapshot, hours later: they must not share connections, a key
+    that has been replaced, or the pauses by which they keep out of each other's way. Ids need
+    nothing: they are the operating system's randomness on every call.
+    """
+    if environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
+        return
+    from snapshot_restore_py import (  # type: ignore[import-not-found]  # noqa: PLC0415 - of Lambda's runtime
+        register_after_restore,
+        register_before_snapshot,
+    )
+
+    register_before_snapshot(_let_go, app)
+    register_after_restore(random.seed)
+
+
+def _let_go(app: App) -> None:
+    """Keeps what is imported and forgets what is open."""
+    for part in (app.records, app.blobs, app.secrets, app.runs, app.model):
+        end = getattr(part, "close", None)
+        if end is not None:
+            end()
+
+
 def _model(environment: StoreEnvironment) -> Model:
     if not isinstance(environment, TurnEnvironment):
         return KeyedModel(lambda: None, _no_model)
@@ -112,22 +138,27 @@ def _model(environment: StoreEnvironment) -> Model:
         )
 
         return ScriptedModel()
-    base_url = environment.settings().anthropic_base_url
+    from freehold.adapters.claude import (  # noqa: PLC0415 - `run_turn` alone pays
+        ClaudeModel,
+        endpoint_of,
+    )
+
+    settings = environment.settings()
+    if environment.model_key_secret_arn is None:
+        return ClaudeModel(endpoint_of(settings, None))
     stored = StoredKey(LateClient("secretsmanager"), environment.model_key_secret_arn)
 
     def connect(key: SecretStr | None) -> Model:
         """An endpoint of one's own may need no key."""
-        if key is None and base_url is None:
+        if key is None and settings.anthropic_base_url is None:
             raise ModelError(
                 "model_request_failed",
                 "No model key is stored. Run `freehold model-key set --stack NAME`.",
                 retryable=False,
             )
-        from freehold.adapters.claude import ClaudeModel  # noqa: PLC0415 - `run_turn` alone pays
+        return ClaudeModel(endpoint_of(settings, key))
 
-        return ClaudeModel(key, base_url)
-
-    return KeyedModel(stored.read, connect)
+    return KeyedModel(stored.read, connect, stored.forget)
 
 
 def _no_model(_: SecretStr | None) -> Model:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -17,9 +20,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
@@ -46,6 +46,19 @@ def _search_url(url: str) -> str:
     return url
 
 
+def _json_object(ids: object) -> object:
+    """A variable holds it as text."""
+    if not isinstance(ids, str):
+        return ids
+    try:
+        return json.loads(ids)
+    except ValueError:
+        raise ValueError("must be a JSON object") from None
+
+
+ModelProvider: TypeAlias = Literal["anthropic", "bedrock", "claude-platform-aws", "scripted"]
+Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$")]
+ModelIds: TypeAlias = Annotated[Mapping[str, str], BeforeValidator(_json_object)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
@@ -58,12 +71,22 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8700, ge=0, le=65535)
     """0 = any free port; the start line says which."""
-    model: Literal["anthropic", "scripted"] = "scripted"
+    model: ModelProvider = "scripted"
     sandbox: Literal["auto", "bubblewrap", "container", "none"] = "auto"
     api_key: HeaderSecret | None = None
     """`FREEHOLD_API_KEY`: accepted as a key of the default workspace."""
     anthropic_api_key: HeaderSecret | None = None
     anthropic_base_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    """Of the provider that `model` names; each has a variable of its own, which is the SDK's."""
+    model_region: Region | None = None
+    """`FREEHOLD_MODEL_REGION`, else the Region of the environment: where `bedrock` and
+    `claude-platform-aws` are asked."""
+    model_workspace_id: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
+    """`ANTHROPIC_AWS_WORKSPACE_ID`: whose requests these are on Claude Platform on AWS."""
+    model_ids: ModelIds = Field(default_factory=dict)
+    """`FREEHOLD_MODEL_IDS`, a JSON object: ids of Bedrock for names of the API."""
+    aws_api_key: HeaderSecret | None = None
+    """`AWS_BEARER_TOKEN_BEDROCK` or `ANTHROPIC_AWS_API_KEY`: in place of AWS credentials."""
     search_url: Annotated[str, AfterValidator(_search_url)] | None = None
     """`FREEHOLD_SEARCH_URL`: an endpoint that answers as SearXNG does (`freehold.adapters.web`).
     Without one the Claude API searches, where it is the model; else there is no `web_search`."""
@@ -111,6 +134,14 @@ class Settings(BaseModel):
             raise ValueError("lease_seconds must exceed twice renew_seconds")
         return self
 
+    @model_validator(mode="after")
+    def _a_provider_on_aws_has_its_place(self) -> Self:
+        if self.model in _VARIABLES_OF and self.model_region is None:
+            raise ValueError(f"--model {self.model} needs a Region: set AWS_REGION")
+        if self.model == "claude-platform-aws" and self.model_workspace_id is None:
+            raise ValueError("--model claude-platform-aws needs ANTHROPIC_AWS_WORKSPACE_ID")
+        return self
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **given: object) -> Settings:
         """Settings from the environment; `given`, the options of the command line, wins unless
@@ -119,16 +150,40 @@ class Settings(BaseModel):
         Raises ValidationError, which `explain` puts in words.
         """
         key = environment.get("ANTHROPIC_API_KEY") or None
+        model = given.get("model") or ("anthropic" if key else "scripted")
         found: dict[str, object] = {
             "anthropic_api_key": key,
-            "anthropic_base_url": environment.get("ANTHROPIC_BASE_URL") or None,
+            **_provider(environment, str(model)),
             "api_key": environment.get("FREEHOLD_API_KEY") or None,
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
-            "model": "anthropic" if key else "scripted",
+            "model": model,
             **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
+
+
+_VARIABLES_OF = {
+    "bedrock": ("ANTHROPIC_BEDROCK_BASE_URL", "AWS_BEARER_TOKEN_BEDROCK"),
+    "claude-platform-aws": ("ANTHROPIC_AWS_BASE_URL", "ANTHROPIC_AWS_API_KEY"),
+}
+"""Of the providers on AWS: URL and key, under the names that the SDK gives them."""
+
+
+def _provider(environment: Mapping[str, str], model: str) -> dict[str, object]:
+    """Where the model is asked, and as whom."""
+    url, key = _VARIABLES_OF.get(model, ("ANTHROPIC_BASE_URL", ""))
+    regions = ("FREEHOLD_MODEL_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+    found: dict[str, object] = {"anthropic_base_url": environment.get(url) or None}
+    if not key:
+        return found
+    return {
+        **found,
+        "aws_api_key": environment.get(key) or None,
+        "model_region": next(filter(None, map(environment.get, regions)), None),
+        "model_workspace_id": environment.get("ANTHROPIC_AWS_WORKSPACE_ID") or None,
+        "model_ids": environment.get("FREEHOLD_MODEL_IDS") or {},
+    }
 
 
 _LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
@@ -138,6 +193,10 @@ _VARIABLES = {
     "search_key": "FREEHOLD_SEARCH_KEY",
     "anthropic_api_key": "ANTHROPIC_API_KEY",
     "anthropic_base_url": "ANTHROPIC_BASE_URL",
+    "aws_api_key": "AWS_BEARER_TOKEN_BEDROCK or ANTHROPIC_AWS_API_KEY",
+    "model_region": "FREEHOLD_MODEL_REGION or AWS_REGION",
+    "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
+    "model_ids": "FREEHOLD_MODEL_IDS",
     **{name: f"FREEHOLD_{name.upper()}" for name in _LIMITS},
 }
 

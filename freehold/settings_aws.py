@@ -7,14 +7,27 @@ secret: whoever may describe a function reads its environment.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from freehold.settings import Settings
+from freehold.settings import ModelIds, ModelProvider, Region, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = [
+    "FUNCTIONS",
+    "MAX_BODY_BYTES",
+    "PREFIX",
+    "FunctionEnvironment",
+    "ModelIds",
+    "ModelProvider",
+    "Name",
+    "Region",
+    "StoreEnvironment",
+    "TurnEnvironment",
+]
 
 PREFIX = "FREEHOLD_"
 START = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -97,17 +110,33 @@ class FanOutEnvironment(StoreEnvironment):
 class TurnEnvironment(StoreEnvironment):
     """What `run_turn` needs besides: it alone asks a model."""
 
-    model: Literal["anthropic", "scripted"]
-    model_key_secret_arn: Name
+    model: ModelProvider
+    model_key_secret_arn: Name | None = None
+    """Only `anthropic` is paid by a key; providers on AWS are paid by the account."""
     model_base_url: Name | None = None
-    """An endpoint of the Messages API other than the Claude API."""
+    """An endpoint other than the provider's own."""
+    model_region: Name | None = None
+    model_workspace_id: Name | None = None
+    model_ids: Name | None = None
+    """A JSON object."""
+
+    @model_validator(mode="after")
+    def _anthropic_has_a_place_for_its_key(self) -> Self:
+        if self.model == "anthropic" and self.model_key_secret_arn is None:
+            raise ValueError("FREEHOLD_MODEL_KEY_SECRET_ARN is not set")
+        return self
 
     def settings(self) -> Settings:
-        """Raises ValidationError when the URL is none."""
-        return Settings(
-            max_body_bytes=MAX_BODY_BYTES,
-            model=self.model,
-            anthropic_base_url=self.model_base_url,
+        """Raises ValidationError when the URL is none, or the provider lacks what it needs."""
+        return Settings.model_validate(
+            {
+                "max_body_bytes": MAX_BODY_BYTES,
+                "model": self.model,
+                "anthropic_base_url": self.model_base_url,
+                "model_region": self.model_region,
+                "model_workspace_id": self.model_workspace_id,
+                "model_ids": self.model_ids or {},
+            }
         )
 
 

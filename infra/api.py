@@ -68,8 +68,8 @@ class Api(Stack):
         CfnOutput(
             self,
             "NextCommand",
-            value=f"freehold model-key set --stack {data.stack_name}",
-            description="Stores the key that pays for model requests.",
+            value=f"freehold {_next(context)} --stack {data.stack_name}",
+            description="Stores the key that pays for model requests, or makes one for clients.",
         )
 
     def _function(self, context: Context, code: Package, permissions: Permissions) -> Function:
@@ -129,3 +129,8 @@ class Api(Stack):
         }
         for finding, reason in reasons.items():
             acknowledge(api, finding, reason)
+
+
+def _next(context: Context) -> str:
+    """Only the Claude API is paid by a key."""
+    return "model-key set" if context.model == "anthropic" else "keys create"

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 from aws_cdk import App
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from freehold.settings_aws import ModelIds, ModelProvider, Region
+
 ROOT = Path(__file__).resolve().parents[1]
 
 RETENTION_DAYS = (7, 30, 90, 365)
@@ -34,14 +36,23 @@ class Context(BaseModel):
     """Of the functions."""
     layer: Path = Path("build/layer")
     """Where `scripts/layer` left the dependencies, a folder for each architecture."""
-    model: Literal["anthropic", "scripted"] = "anthropic"
-    """`scripted` answers from a script and needs no key: to try an installation out."""
+    model: ModelProvider = "anthropic"
+    """`bedrock` and `claude-platform-aws` are asked by the function's role and paid by the account;
+    `scripted` answers from a script and needs no key: to try an installation out."""
     model_base_url: str = ""
-    """An endpoint of the Messages API; empty for the Claude API."""
+    """Another endpoint of the Messages API; empty for the provider's own."""
     create_requests_per_minute: int = Field(default=0, ge=0)
     """Of each workspace: creates, updates, archivals and deletions; 0 for any number."""
     read_requests_per_minute: int = Field(default=0, ge=0)
     """Of each workspace: retrievals, lists and streams; 0 for any number."""
+    model_region: Region | Literal[""] = ""
+    """Where a provider on AWS is asked; empty for the Region of the stacks."""
+    model_workspace_id: str = ""
+    """Of Claude Platform on AWS."""
+    model_ids: ModelIds = {}
+    """Ids of Bedrock for names of the API, where the built-in ones are wrong or missing."""
+    snap_start: bool = True
+    """Whether published versions of `run_turn` start from a snapshot."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     """7, 30, 90 or 365."""
     stream_seconds: int = Field(default=870, ge=30, le=870)
@@ -59,6 +70,14 @@ class Context(BaseModel):
     def _the_service_has_a_certificate(self) -> Self:
         if self.stream_service and not self.stream_service_certificate_arn:
             raise ValueError("stream_service needs stream_service_certificate_arn")
+        return self
+
+    @model_validator(mode="after")
+    def _a_platform_has_a_workspace(self) -> Self:
+        if self.model == "claude-platform-aws" and not self.model_workspace_id:
+            raise ValueError("model claude-platform-aws needs model_workspace_id")
+        if self.model_ids and self.model != "bedrock":
+            raise ValueError("model_ids are for the model bedrock")
         return self
 
     @classmethod

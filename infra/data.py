@@ -92,6 +92,9 @@ class Data(Stack):
             self, "ModelKey", description="The API key that pays for model requests."
         )
         secret.apply_removal_policy(RemovalPolicy.DESTROY)
+        # Exported whatever the model is: CloudFormation would refuse to drop the export before the
+        # stack that used it lets go, and the stacks are deployed the other way round.
+        self.export_value(secret.ref)
         acknowledge(
             secret,
             "SMG4",

@@ -21,6 +21,7 @@ from infra.data import Data
 from infra.function import Function, Limits, log_group
 from infra.packaging import package
 from infra.permissions import Permissions, state_machine_arn
+from infra.provider import Provider
 
 DEFINITION = ROOT / "statemachines" / "session.asl.json"
 LIMITS = {
@@ -32,6 +33,11 @@ LIMITS = {
 """`run_tools` reads web pages, two at a time (`adapters/web/readable.py`). `run_turn` waits for the
 model nearly all the time it is paid for. A task's `TimeoutSeconds` exceeds its function's, or the
 state machine would give up an invocation that still writes (tests/infra/test_engine.py).
+"""
+
+SLOW_TO_START = ("run_turn",)
+"""The SDK takes seconds to import, more of them at this memory, and ten are all that a start may
+take. The others start faster than a snapshot is restored.
 """
 
 BUSY_HEADS = {
@@ -69,6 +75,7 @@ class Engine(Stack):
             limits=LIMITS[folder],
             package=self._package,
             context=self._context,
+            snap_start=self._context.snap_start and folder in SLOW_TO_START,
         )
         self._permissions.start_runs(function)
         return function
@@ -82,15 +89,13 @@ class Engine(Stack):
         }
 
     def _run_turn(self) -> Function:
-        environment = TurnEnvironment(
-            **self._store(),
-            model=self._context.model,
-            model_key_secret_arn=self._data.model_key.ref,
-            model_base_url=self._context.model_base_url or None,
+        provider = Provider(self._context, self._data, self.region)
+        environment = TurnEnvironment.model_validate(
+            {**self._store(), "model": self._context.model, **provider.environment()}
         )
         function = self._function("run_turn", environment)
         self._permissions.use_store(function)
-        self._permissions.read_model_key(function)
+        provider.permit(function)
         return function
 
     def _run_tools(self) -> Function:

@@ -46,6 +46,7 @@ class Function(Construct):
         package: Package,
         context: Context,
         reserved_concurrency: int | None = None,
+        snap_start: bool = False,
     ) -> None:
         """`handler`: of a program that is not Python's. `reserved_concurrency`: of the account's;
         it is also the most there will be.
@@ -69,15 +70,19 @@ class Function(Construct):
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=lambda_.Tracing.ACTIVE,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
         )
         self._permit_telemetry(log)
 
     def permit(
-        self, actions: list[str], resource: str, conditions: Mapping[str, object] | None = None
+        self,
+        actions: list[str],
+        *resources: str,
+        conditions: Mapping[str, object] | None = None,
     ) -> None:
         """Adds to what the function may do."""
         self.role.add_to_policy(
-            iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions)
+            iam.PolicyStatement(actions=actions, resources=list(resources), conditions=conditions)
         )
 
     def _permit_telemetry(self, log: logs.LogGroup) -> None:

@@ -20,7 +20,10 @@ class Program(Protocol):
     role: iam.Role
 
     def permit(
-        self, actions: list[str], resource: str, conditions: Mapping[str, object] | None = None
+        self,
+        actions: list[str],
+        *resources: str,
+        conditions: Mapping[str, object] | None = None,
     ) -> None:
         """Adds to what it may do."""
 
@@ -50,7 +53,9 @@ class Permissions:
             ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
             table,
             # Of `keys.listeners` and `keys.rate_limit`, which begin with a workspace.
-            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*", "*/limits"]}},
+            conditions={
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*/listeners/*", "*/limits"]}
+            },
         )
         self._use_blobs(program, "s3:GetObject")
 
@@ -72,17 +77,13 @@ class Permissions:
         program.permit(
             ["dynamodb:UpdateItem", "dynamodb:DeleteItem"],
             table,
-            {
+            conditions={
                 "ForAllValues:StringLike": {
                     "dynamodb:LeadingKeys": ["*/listeners/*", "_connections/*"]
                 }
             },
         )
         self._use_blobs(program, "s3:GetObject")
-
-    def read_model_key(self, program: Program) -> None:
-        """`Model`: the key that pays for requests."""
-        program.permit(["secretsmanager:GetSecretValue"], self.data.model_key.ref)
 
     def _use_records(self, program: Program) -> None:
         """A transaction needs the permission of each kind of write in it."""

@@ -71,11 +71,14 @@ class StreamService(Stack):
         self._load_balancer(vpc, outside, service)
 
     def permit(
-        self, actions: list[str], resource: str, conditions: Mapping[str, object] | None = None
+        self,
+        actions: list[str],
+        *resources: str,
+        conditions: Mapping[str, object] | None = None,
     ) -> None:
         """Adds to what the tasks may do."""
         self.role.add_to_policy(
-            iam.PolicyStatement(actions=actions, resources=[resource], conditions=conditions)
+            iam.PolicyStatement(actions=actions, resources=list(resources), conditions=conditions)
         )
 
     def _permit(self, data: Data, state_machine_arn: str) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # publishes no types
 from botocore.config import Config  # type: ignore[import-untyped]  # as above
+from botocore.exceptions import (  # type: ignore[import-untyped]  # as above
+    BotoCoreError,
+    ClientError,
+)
 
 _CONFIG = Config(
     connect_timeout=2,
@@ -40,6 +44,35 @@ def client(service: str) -> Any:
     return boto3.client(service, config=_ONCE if service == "dynamodb" else _CONFIG)
 
 
+class CredentialsRefused(Exception):
+    """AWS does not take them, or cannot be asked. The message is one line, without a secret."""
+
+
+def has_credentials() -> bool:
+    """Whether the environment, a profile or this machine's role has any. May ask the machine's
+    metadata service, a second at most.
+    """
+    try:
+        return boto3.Session().get_credentials() is not None
+    except BotoCoreError:  # a profile that is not there, a sign-in that has run out
+        return False
+
+
+def account(region: str | None) -> str:
+    """The account that the credentials are of, which every caller may ask. Raises
+    CredentialsRefused.
+    """
+    try:
+        # A session of its own: the default one keeps the credentials that it found first.
+        sts = boto3.Session().client("sts", region_name=region, config=_CONFIG)
+        found: str = sts.get_caller_identity()["Account"]
+    except ClientError as error:
+        raise CredentialsRefused(f"AWS answers {error.response['Error']['Code']}") from error
+    except BotoCoreError as error:
+        raise CredentialsRefused(f"AWS cannot be asked ({type(error).__name__})") from error
+    return found
+
+
 class LateClient:
     """A client that is made when it is first used: a function starts without those that most of its
     requests do not need.
@@ -49,6 +82,12 @@ class LateClient:
         self._service = service
         self._made: Any = None
         self._lock = Lock()
+
+    def close(self) -> None:
+        """Drops idle connections, if there is a client yet."""
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:  # boto3 makes one client at a time

@@ -13,17 +13,19 @@ from freehold.ports import Chunk, Model, ModelRequest, OpenReply
 class KeyedModel:
     """Connects with the key that is stored when a request begins; thread-safe.
 
-    `read_key` answers None where no key is stored; `connect` makes the model for a key, or raises
-    ModelError where it can do nothing without one.
+    `read_key` answers None where no key is stored, `forget_key` has it look again; `connect` makes
+    the model for a key, or raises ModelError where it can do nothing without one.
     """
 
     def __init__(
         self,
         read_key: Callable[[], SecretStr | None],
         connect: Callable[[SecretStr | None], Model],
+        forget_key: Callable[[], None] = lambda: None,
     ) -> None:
         self._read_key = read_key
         self._connect = connect
+        self._forget_key = forget_key
         self._connected: tuple[SecretStr | None, Model] | None = None
         self._lock = Lock()
 
@@ -37,6 +39,15 @@ class KeyedModel:
             if self._connected is None or self._connected[0] != key:
                 self._connected = (key, self._connect(key))
             return self._connected[1]
+
+    def close(self) -> None:
+        """Drops idle connections and what is known of the key; the next request reads it again."""
+        with self._lock:
+            connected, self._connected = self._connected, None
+        self._forget_key()
+        end = getattr(connected[1], "close", None) if connected else None
+        if end is not None:
+            end()
 
 
 class _LazyReply:

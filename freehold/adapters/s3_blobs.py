@@ -33,6 +33,10 @@ class S3Blobs:
         self._client = client
         self._bucket = bucket
 
+    def close(self) -> None:
+        """Drops idle connections; the next call opens new ones."""
+        self._client.close()
+
     def put(self, name: str, data: bytes) -> None:
         """Raises ValueError when the name holds other bytes, or can be none."""
         _check(name)

@@ -20,6 +20,10 @@ class StepFunctionsRuns:
         self._client = client
         self._state_machine_arn = state_machine_arn
 
+    def close(self) -> None:
+        """Drops idle connections; the next call opens new ones."""
+        self._client.close()
+
     def start(self, run: Run) -> bool:
         """As the port. An execution that is open is answered as if it were started now, if its name
         *and input* are the same; only one that has closed is refused, for 90 days.

@@ -23,12 +23,14 @@ class StoredKey:
     """Reads the secret when it is asked for and keeps it a while; thread-safe."""
 
     def __init__(
-        self, client: Any, secret_arn: str, monotonic: Callable[[], float] = time.monotonic
+        self, client: Any, secret_arn: str, clock: Callable[[], float] = time.time
     ) -> None:
-        """`client` is boto3's of Secrets Manager."""
+        """`client` is boto3's of Secrets Manager. `clock` is the wall's: any other one stands still
+        in a snapshot, and a key that was replaced since would be kept.
+        """
         self._client = client
         self._secret_arn = secret_arn
-        self._monotonic = monotonic
+        self._clock = clock
         self._kept: SecretStr | None = None
         self._kept_until = 0.0
         self._lock = Lock()
@@ -36,11 +38,17 @@ class StoredKey:
     def read(self) -> SecretStr | None:
         """None while nothing is stored. Raises ModelError when the secret cannot be read now."""
         with self._lock:
-            now = self._monotonic()
+            now = self._clock()
             if self._kept is None or now >= self._kept_until:
                 self._kept = self._fetch()
                 self._kept_until = now + KEPT_SECONDS
             return self._kept
+
+    def forget(self) -> None:
+        """The next `read` asks again, on a new connection."""
+        with self._lock:
+            self._kept = None
+        self._client.close()
 
     def _fetch(self) -> SecretStr | None:
         try:

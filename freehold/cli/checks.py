@@ -197,6 +197,8 @@ def check_model(settings: Settings) -> tuple[Check, datetime | None]:
             Check(name, "note", "the scripted model answers", "export ANTHROPIC_API_KEY=..."),
             None,
         )
+    if settings.model != "anthropic":
+        return check_aws_credentials(settings), None
     import httpx2  # noqa: PLC0415 - only when there is somebody to ask
 
     base = settings.anthropic_base_url or _DEFAULT_ENDPOINT
@@ -212,6 +214,25 @@ def check_model(settings: Settings) -> tuple[Check, datetime | None]:
         remedy = "check ANTHROPIC_BASE_URL, HTTPS_PROXY and SSL_CERT_FILE"
         return Check(name, "missing", f"{base} cannot be reached: {failed}", remedy), None
     return _judge(base, answer.status_code), _date(answer.headers.get("date"))
+
+
+def check_aws_credentials(settings: Settings) -> Check:
+    """Whether requests to a provider on AWS can be signed. Which models the account may use, its
+    first request tells: asking for a reply would cost one.
+    """
+    from freehold.adapters import aws_clients  # noqa: PLC0415 - boto3 takes a third of a second
+
+    place = f"{settings.model} in {settings.model_region}"
+    if settings.aws_api_key is not None:
+        return Check("Model", "note", f"{place} with an API key; it was not checked")
+    if not aws_clients.has_credentials():
+        remedy = "set AWS_PROFILE, or sign in: aws sso login"
+        return Check("Model", "missing", f"{place} needs AWS credentials; there are none", remedy)
+    try:
+        account = aws_clients.account(settings.model_region)
+    except aws_clients.CredentialsRefused as refused:
+        return Check("Model", "missing", f"{place}: {refused}", "aws sts get-caller-identity")
+    return Check("Model", "ok", f"{place}, paid by the AWS account {account}")
 
 
 def _judge(base: str, status: int) -> Check:

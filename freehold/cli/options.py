@@ -10,17 +10,17 @@ import typer
 from pydantic import ValidationError
 
 from freehold.cli.terminal import CommandFailed
-from freehold.settings import Settings, explain
+from freehold.settings import ModelProvider, Settings, explain
 
 DataDir: TypeAlias = Annotated[
     Path, typer.Option("--data-dir", help="Where everything is kept.", show_default="./.freehold")
 ]
-ModelChoice: TypeAlias = Literal["anthropic", "scripted"]
 ModelOption: TypeAlias = Annotated[
-    ModelChoice | None,
+    ModelProvider | None,
     typer.Option(
         "--model",
-        help="What answers: Claude, or the shipped scripted model.",
+        help="What answers: Claude at its own API, on Bedrock or on Claude Platform on AWS, or the"
+        " shipped scripted model.",
         show_default="anthropic when ANTHROPIC_API_KEY is set, else scripted",
     ),
 ]

@@ -28,6 +28,7 @@ class Readiness:
     def __init__(self, app: App, probe: Probe) -> None:
         self._app = app
         self._probe = probe
+        self._has_credentials = False
 
     def look(self) -> Found:
         """Asks the store for a transaction that changes nothing. Blocks."""
@@ -46,8 +47,18 @@ class Readiness:
 
     def _model(self) -> str:
         settings = self._app.settings
-        if settings.model == "scripted" or settings.anthropic_api_key:
+        if settings.model == "scripted" or settings.anthropic_api_key or settings.aws_api_key:
             return "ok"
+        if settings.model != "anthropic":
+            return self._credentials()
         if settings.anthropic_base_url:
             return "ok"  # an endpoint of the operator's own may ask for no key
         return "ANTHROPIC_API_KEY is not set"
+
+    def _credentials(self) -> str:
+        """Looked for again until they are found once."""
+        if not self._has_credentials:
+            from freehold.adapters.aws_clients import has_credentials  # noqa: PLC0415 - loads boto3
+
+            self._has_credentials = has_credentials()
+        return "ok" if self._has_credentials else "there are no AWS credentials"

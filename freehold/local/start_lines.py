@@ -36,6 +36,10 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
 def _model(settings: Settings) -> str:
     if settings.model == "scripted":
         return "scripted: a script that ships with Freehold answers, not Claude"
+    if settings.model == "bedrock":
+        return f"Claude on Amazon Bedrock in {settings.model_region}"
+    if settings.model == "claude-platform-aws":
+        return f"Claude Platform on AWS in {settings.model_region}"
     if settings.anthropic_api_key is None and settings.anthropic_base_url is None:
         return "anthropic, but ANTHROPIC_API_KEY is not set: every turn will fail"
     return f"anthropic at {settings.anthropic_base_url or 'the Claude API'}"

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+from freehold.testing.messages_dialects import Sent
 from freehold.testing.messages_faults import Cut, Fail, Garble, Refuse, Silence, Stall
 from freehold.testing.messages_refused import Refused
-from freehold.testing.messages_stream import error_body, frame
 
 if TYPE_CHECKING:
     import ssl
@@ -127,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, path: str, body: bytes, recorded: Recorded) -> None:
         double = self.server.double
         headers = {name.lower(): value for name, value in self.headers.items()}
-        double.authorize(headers)
+        sent = double.dialect.admit(Sent(self.command, self.path, headers, body))
+        path, headers, body = sent.path, dict(sent.headers), sent.body
         if self.command == "GET" and path.startswith("/v1/models/"):
             self._send(200, double.model(path.removeprefix("/v1/models/")), recorded)
             return
@@ -158,8 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, refused: Refused, recorded: Recorded) -> None:
         request_id = self.server.double.next_id("req")
-        body = error_body(refused.type, refused.message, request_id)
-        self._send(refused.status, body, recorded, refused.headers)
+        answer = self.server.double.dialect.refusal(refused, request_id)
+        self._send(answer.status, answer.body, recorded, answer.headers)
 
     def _send(
         self,
@@ -194,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         recorded.status = 200
         self.send_response(200)
         self.send_header("request-id", self.server.double.next_id("req"))
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("content-type", self.server.double.dialect.content_type)
         self.send_header("cache-control", "no-cache")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
@@ -203,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break_off(fault)
                 return
             self._wait(pause)
-            self._chunk(frame(event))
+            self._chunk(self.server.double.dialect.frame(event))
         if answer.reply.is_cut or isinstance(fault, Cut):
             self._break_off(Cut(0))
             return
@@ -214,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._wait(None)
         if isinstance(fault, Fail):
             error: JsonObject = {"type": fault.type, "message": fault.message}
-            self._chunk(frame({"type": "error", "error": error}))
+            self._chunk(self.server.double.dialect.frame({"type": "error", "error": error}))
             self._chunk(b"")
             return
         self.close_connection = True

@@ -28,6 +28,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Self
 
 from freehold.ports import ModelRequest
+from freehold.testing.messages_dialects import ClaudeApi
 from freehold.testing.messages_http import HttpServer
 from freehold.testing.messages_refused import Refused
 from freehold.testing.messages_rules import Seal, check, known_model
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping, Sequence
 
+    from freehold.testing.messages_dialects import Dialect
     from freehold.testing.messages_faults import Fault
     from freehold.toolset import Json, JsonObject
 
@@ -77,7 +79,8 @@ class Recorded:
 class MessagesServer:
     """The double. Listens from the start of the `with` block until its end.
 
-    `clock` answers the prompt cache's seconds. With `tls` it speaks HTTPS.
+    `clock` answers the prompt cache's seconds. With `tls` it speaks HTTPS. `dialect` makes it
+    another provider's endpoint, which has no `api_key`.
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class MessagesServer:
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
         tls: ssl.SSLContext | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         self.api_key = api_key
+        self.dialect = dialect or ClaudeApi(api_key)
         self.requests: list[Recorded] = []
         self._faults: deque[Fault] = deque()
         self._key = secrets.token_bytes(32)
@@ -144,17 +149,6 @@ class MessagesServer:
     def next_fault(self) -> Fault | None:
         with self._lock:
             return self._faults.popleft() if self._faults else None
-
-    def authorize(self, headers: Mapping[str, str]) -> None:
-        """Raises Refused unless the request carries the key, in either of the two headers."""
-        given = headers.get("x-api-key")
-        text = "invalid x-api-key"
-        if given is None:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            is_bearer = scheme.lower() == "bearer"
-            text = "Invalid bearer token" if is_bearer else "x-api-key header is required"
-        if not hmac.compare_digest(given.encode(), self.api_key.encode()):
-            raise Refused(401, "authentication_error", text)
 
     def answer(self, sent: Mapping[str, str], body: bytes) -> tuple[Answer, bool]:
         """The reply to a request, and whether it is to be streamed. Raises Refused."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from freehold.bootstrap_aws import aws, warm_up
+from freehold.bootstrap_aws import aws, survive_snapshots, warm_up
 from freehold.settings_aws import TurnEnvironment
 from functions.observability import names_of_run, observed, outcome_of_run
 from functions.run_turn.handler import make_handler
 
 _app = aws(TurnEnvironment.read(os.environ))
 warm_up(_app)
+survive_snapshots(_app, os.environ)
 
 handler = observed(
     "run_turn",

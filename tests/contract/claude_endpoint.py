@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.claude import ClaudeApi, ClaudeModel
 from freehold.errors import ModelError, ModelStopped
 from freehold.testing.model_contract import read, request_for
 
@@ -24,7 +24,7 @@ KEY = "sk-very-secret-0123456789"
 
 
 def model_at(url, key=KEY):
-    return closing(ClaudeModel(SecretStr(key) if key else None, url))
+    return closing(ClaudeModel(ClaudeApi(SecretStr(key) if key else None, url)))
 
 
 def failure_of(model, request=None):

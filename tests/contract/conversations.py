@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.claude import ClaudeApi, ClaudeModel
 from freehold.adapters.subprocess_sandbox import Probe
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.script import script
@@ -239,7 +239,7 @@ def place(world, directory, *, sandbox=None, **settings):
     given = {"retry_base_seconds": 0.0, "ping_seconds": 0.2, **settings}
     with (
         MessagesServer(api_key=KEY) as api,
-        closing(ClaudeModel(SecretStr(KEY), api.url)) as model,
+        closing(ClaudeModel(ClaudeApi(SecretStr(KEY), api.url))) as model,
         start(directory, model=model, sandboxes=sandbox, settings=given) as server,
     ):
         yield Place(server, api, sandbox, is_streaming)

@@ -13,7 +13,7 @@ from typing import Any
 import anthropic
 from pydantic import SecretStr
 
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.claude import ClaudeApi, ClaudeModel
 from freehold.keys import SessionKey
 from freehold.services.keys import DEFAULT_WORKSPACE_ID
 from freehold.testing.messages_server import MessagesServer
@@ -143,7 +143,7 @@ def scene(world, directory, **settings):
             start = server_in_process
         else:
             api = stack.enter_context(MessagesServer(api_key="sk-test"))
-            claude = ClaudeModel(SecretStr("sk-test"), api.url)
+            claude = ClaudeModel(ClaudeApi(SecretStr("sk-test"), api.url))
             model = Recorded(stack.enter_context(closing(claude)))
             start = server_in_thread
         server = stack.enter_context(

@@ -188,8 +188,8 @@ def test_importing_the_adapter_and_making_one_does_not_import_the_sdk():
     program = (
         "import sys\n"
         "from pydantic import SecretStr\n"
-        "from freehold.adapters.claude import ClaudeModel\n"
-        "model = ClaudeModel(SecretStr('k'), 'http://127.0.0.1:9')\n"
+        "from freehold.adapters.claude import ClaudeApi, ClaudeModel\n"
+        "model = ClaudeModel(ClaudeApi(SecretStr('k'), 'http://127.0.0.1:9'))\n"
         "assert 'anthropic' not in sys.modules\n"
         "model.warm_up()\n"
         "assert 'anthropic' in sys.modules\n"

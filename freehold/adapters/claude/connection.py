@@ -7,13 +7,11 @@ Importing this module imports `anthropic`, which takes seconds.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
@@ -22,39 +20,11 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from pydantic import SecretStr
-
+    from freehold.adapters.claude.endpoint import Endpoint
     from freehold.adapters.claude.parameters import Call
 
-_DEFAULT_URL = "https://api.anthropic.com"
 _LIMITS = httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
 _MOST_IDLE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where requests go, and the key that pays for them; an endpoint of one's own may need none."""
-
-    key: SecretStr | None
-    base_url: str | None
-
-    @property
-    def url(self) -> str:
-        return self.base_url or _DEFAULT_URL
-
-    @property
-    def host(self) -> str:
-        """For messages: never the user or password that a URL may hold."""
-        return urlsplit(self.url).hostname or "the model endpoint"
-
-    @property
-    def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
 
 class Connection:
@@ -73,12 +43,7 @@ class Connection:
             # With a transport of its own the client leaves HTTP_PROXY and its kin unread.
             options["transport"] = httpx2.HTTPTransport(verify=tls, limits=_LIMITS)
         self._http = anthropic.DefaultHttpxClient(**options)
-        self._client = anthropic.Anthropic(
-            api_key=endpoint.key.get_secret_value() if endpoint.key else "none",
-            base_url=endpoint.url,
-            max_retries=0,
-            http_client=self._http,
-        )
+        self._client = endpoint.client(self._http)
 
     def stream(self, call: Call) -> anthropic.Stream[Any]:
         """Sends a request; returns when the status is there.
@@ -86,7 +51,7 @@ class Connection:
         The events come as JSON: the package's models of them lose what they do not know, and a
         block is replayed as it came.
         """
-        return self._client.post(
+        events: anthropic.Stream[Any] = self._client.post(
             "/v1/messages",
             cast_to=object,
             body={**call.body, "stream": True},
@@ -94,6 +59,7 @@ class Connection:
             stream=True,
             stream_cls=anthropic.Stream[Any],
         )
+        return events
 
     def shut_down(self) -> None:
         """Ends a read or write that another thread is blocked in, and later ones. Any thread."""

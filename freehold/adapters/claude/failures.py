@@ -20,17 +20,25 @@ from freehold.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from freehold.adapters.claude.connection import Endpoint
+    from freehold.adapters.claude.endpoint import Endpoint
 
 _LONGEST = 400
 _MOST_CAUSES = 10
 _FAILED = "model_request_failed"
-_OUT_OF_CREDIT = ("credit balance is too low", "api usage limits", "spend limit")
+_OUT_OF_CREDIT = (
+    "credit balance is too low",
+    "api usage limits",
+    "spend limit",
+    "invalid_payment_instrument",
+)
+_UNKNOWN_ON_BEDROCK = ("model identifier is invalid", "on-demand throughput isn")
 
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """`text` may use `{host}`, `{model}` and `{said}`, the endpoint's own words."""
+    """`text` may use `{host}`, `{model}` and `{said}`, the endpoint's own words, and
+    `{url_variable}`. Two stand for texts of the endpoint.
+    """
 
     kind: str
     text: str
@@ -40,20 +48,21 @@ class _Meaning:
 _REFUSED = _Meaning(_FAILED, "{host} refused the request: {said}", retryable=False)
 _BROKEN = _Meaning(_FAILED, "{host} failed: {said}", retryable=True)
 _UNKNOWN_MODEL = _Meaning(_FAILED, "{host} knows no model {model!r}.", retryable=False)
+_UNKNOWN_ID = _Meaning(
+    _FAILED, "{host} serves no {model} under the id that was asked for: {said}", retryable=False
+)
+_CREDENTIALS = _Meaning(_FAILED, "{refused_credentials}", retryable=False)
+_FORBIDDEN = _Meaning(_FAILED, "{forbidden}", retryable=False)
 _BY_TYPE = {
     "billing_error": _Meaning("billing", "{host} does not serve this account: {said}", False),
     "overloaded_error": _Meaning("model_overloaded", "The model is overloaded.", True),
     "rate_limit_error": _Meaning(
         "model_rate_limited", "{host} limits the rate of requests: {said}", True
     ),
-    "authentication_error": _Meaning(
-        _FAILED, "{host} refuses the key: check ANTHROPIC_API_KEY.", False
-    ),
-    "permission_error": _Meaning(
-        _FAILED, "The key in ANTHROPIC_API_KEY may not use {model}: {said}", False
-    ),
+    "authentication_error": _CREDENTIALS,
+    "permission_error": _FORBIDDEN,
     "not_found_error": _Meaning(
-        _FAILED, "{host} has no Messages API at this URL: check ANTHROPIC_BASE_URL.", False
+        _FAILED, "{host} has no Messages API at this URL: check {url_variable}.", False
     ),
     "timeout_error": _BROKEN,
     "conflict_error": _BROKEN,
@@ -69,6 +78,30 @@ _TYPE_OF_STATUS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_TYPE_OF_EXCEPTION = {
+    "accessdenied": "permission_error",
+    "accessdeniedexception": "permission_error",
+    "expiredtokenexception": "authentication_error",
+    "incompletesignature": "authentication_error",
+    "incompletesignatureexception": "authentication_error",
+    "internalserverexception": "api_error",
+    "invalidsignatureexception": "authentication_error",
+    "missingauthenticationtokenexception": "authentication_error",
+    "modelerrorexception": "api_error",
+    "modelnotreadyexception": "overloaded_error",
+    "modelstreamerrorexception": "api_error",
+    "modeltimeoutexception": "timeout_error",
+    "resourcenotfoundexception": "permission_error",
+    "servicequotaexceededexception": "rate_limit_error",
+    "serviceunavailableexception": "overloaded_error",
+    "throttlingexception": "rate_limit_error",
+    "toomanyrequestsexception": "rate_limit_error",
+    "unrecognizedclientexception": "authentication_error",
+    "validationexception": "invalid_request_error",
+}
+"""AWS's names, as a header or a frame has them, in lower case. A model of Bedrock that is not found
+is one that the account has not been given yet.
+"""
 _SERVER_ERRORS = range(500, 600)
 
 
@@ -76,12 +109,24 @@ def failure_of(error: Exception, endpoint: Endpoint, model: str) -> ModelError |
     """The failure in the port's words; None for an error that is no failed request but a defect."""
     if isinstance(error, ModelError):
         return error
+    return (
+        _of_the_client(error, endpoint, model)
+        or endpoint.failure_of(error)
+        or _senseless(error, endpoint)
+    )
+
+
+def _of_the_client(error: Exception, endpoint: Endpoint, model: str) -> ModelError | None:
     if isinstance(error, anthropic.APIStatusError):
         return _answered(error, endpoint, model)
     if isinstance(error, anthropic.APIConnectionError | httpx2.TransportError | httpx2.StreamError):
         return _unanswered(error, endpoint)
     if isinstance(error, anthropic.APIError):
         return ModelError("unknown", _line(error.message, endpoint), retryable=False)
+    return None
+
+
+def _senseless(error: Exception, endpoint: Endpoint) -> ModelError | None:
     if isinstance(error, ValueError):
         return ModelError(
             _FAILED, f"{endpoint.host} sent what is no message stream.", retryable=True
@@ -108,6 +153,9 @@ def _unanswered(error: Exception, endpoint: Endpoint) -> ModelError:
     if not isinstance(error, anthropic.APIConnectionError):
         return ModelError(_FAILED, "The connection to the model broke off.", retryable=True)
     causes = _causes(error)
+    for cause in causes:
+        if (failure := endpoint.failure_of(cause)) is not None:  # type: ignore[arg-type]  # causes are Exceptions, but for an exit
+            return failure
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         text = f"The certificate of {host} is not trusted: check SSL_CERT_FILE."
         return ModelError(_FAILED, text, retryable=False)
@@ -130,8 +178,10 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 # ---------------------------------------------------------------- an error for an answer
 def _answered(error: anthropic.APIStatusError, endpoint: Endpoint, model: str) -> ModelError:
-    said = _line(error.api_message or f"status {error.status_code}", endpoint)
+    said = _line(_message(error) or f"status {error.status_code}", endpoint)
     meaning = _meaning(error, said)
+    own = {_CREDENTIALS: endpoint.refused_credentials, _FORBIDDEN: endpoint.forbidden}
+    text = own.get(meaning, meaning.text)
     retryable = meaning.retryable
     headers = error.response.headers
     told = headers.get("x-should-retry")
@@ -139,11 +189,25 @@ def _answered(error: anthropic.APIStatusError, endpoint: Endpoint, model: str) -
         retryable = told == "true"
     return ModelError(
         meaning.kind,
-        meaning.text.format(host=endpoint.host, model=model, said=said),
+        text.format(host=endpoint.host, model=model, said=said, url_variable=endpoint.url_variable),
         retryable=retryable,
         retry_after=_retry_after(headers),
         refused=meaning is _REFUSED and not retryable,
     )
+
+
+def _message(error: anthropic.APIStatusError) -> str | None:
+    """AWS puts it at the top of the body."""
+    body = error.body
+    above = body.get("message") or body.get("Message") if isinstance(body, dict) else None
+    return error.api_message or (above if isinstance(above, str) else None)
+
+
+def _type(error: anthropic.APIStatusError) -> str | None:
+    """The API's `error.type`; for an exception of AWS, the one that means the same."""
+    named = str(error.type or error.response.headers.get("x-amzn-errortype"))
+    exception = named.partition(":")[0].rpartition("#")[2].casefold()
+    return _TYPE_OF_EXCEPTION.get(exception, error.type)
 
 
 def _meaning(error: anthropic.APIStatusError, said: str) -> _Meaning:
@@ -153,9 +217,12 @@ def _meaning(error: anthropic.APIStatusError, said: str) -> _Meaning:
     """
     if any(words in said.lower() for words in _OUT_OF_CREDIT):
         return _BY_TYPE["billing_error"]
-    if error.type == "not_found_error" and "model" in said:
+    type_ = _type(error)
+    if type_ == "not_found_error" and "model" in said:
         return _UNKNOWN_MODEL
-    for name in (error.type, _TYPE_OF_STATUS.get(error.status_code)):
+    if type_ == "invalid_request_error" and any(w in said for w in _UNKNOWN_ON_BEDROCK):
+        return _UNKNOWN_ID
+    for name in (type_, _TYPE_OF_STATUS.get(error.status_code)):
         if name in _BY_TYPE:
             return _BY_TYPE[name]
     return _BROKEN if error.status_code in _SERVER_ERRORS else _REFUSED
@@ -174,8 +241,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _line(text: str, endpoint: Endpoint) -> str:
-    """One line of it, without the key, however it came to be there."""
-    line = " ".join(text.split())
-    if endpoint.key is not None:
-        line = line.replace(endpoint.key.get_secret_value(), "***")
+    """One line of it, without secrets."""
+    line = endpoint.without_secrets(" ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -1,4 +1,4 @@
-"""`ClaudeModel`: the `Model` port on an endpoint of the Messages API."""
+"""`ClaudeModel`: the `Model` port on an endpoint that serves Claude."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ import ssl
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from freehold.adapters.claude.parameters import call_of
 from freehold.adapters.claude.reply import ReplyBuilder
 from freehold.errors import ModelError, ModelStopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import SecretStr
-
     from freehold.adapters.claude.connection import Connection, Connections
+    from freehold.adapters.claude.endpoint import Endpoint
+    from freehold.adapters.claude.parameters import Call
     from freehold.ports import Chunk, ModelRequest
 
 
 class ClaudeModel:
     """Streams replies of Claude. Thread-safe; one per process.
 
-    `base_url` None is the Claude API. HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are
-    honoured; an endpoint on this machine is reached without a proxy. The `anthropic` package is
-    imported by the first request, or by `warm_up`.
+    HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are honoured; an endpoint on this machine
+    is reached without a proxy. The `anthropic` package is imported by the first request, or by
+    `warm_up`.
     """
 
-    def __init__(self, api_key: SecretStr | None, base_url: str | None) -> None:
-        self._api_key = api_key
-        self._base_url = base_url
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._connections: Connections | None = None
         self._lock = Lock()
 
@@ -44,23 +42,25 @@ class ClaudeModel:
         self.connections()
 
     def connections(self) -> Connections:
-        """Raises ModelError without a key, and where the trusted certificates cannot be loaded."""
+        """Raises ModelError where the endpoint lacks something, or a certificate cannot be read."""
         with self._lock:
             if self._connections is None:
                 self._connections = self._connect()
             return self._connections
 
     def _connect(self) -> Connections:
-        if self._api_key is None and self._base_url is None:
-            raise ModelError(
-                "model_request_failed", "ANTHROPIC_API_KEY is not set.", retryable=False
-            )
+        if lack := self._endpoint.lack:
+            raise ModelError("model_request_failed", lack, retryable=False)
         from freehold.adapters.claude import connection, failures  # noqa: PLC0415 - takes 2 s
 
         try:
-            return connection.Connections(connection.Endpoint(self._api_key, self._base_url))
+            return connection.Connections(self._endpoint)
         except (OSError, ssl.SSLError) as error:
             raise failures.without_certificates(error) from error
+
+    def call_of(self, request: ModelRequest) -> Call:
+        """The request as the endpoint takes it. Raises ModelError for what it does not serve."""
+        return self._endpoint.call_of(request)
 
     def close(self) -> None:
         """Closes the connections that wait for a next request."""
@@ -96,7 +96,7 @@ class OpenClaudeReply:
         is_whole = False
         try:
             self._attach(connection)
-            builder = ReplyBuilder()
+            builder = ReplyBuilder(connections.endpoint.url_variable)
             for chunk in self._read(connection, builder):
                 self._check()
                 yield chunk
@@ -117,7 +117,7 @@ class OpenClaudeReply:
         yield done
 
     def _read(self, connection: Connection, builder: ReplyBuilder) -> Iterator[Chunk]:
-        with connection.stream(call_of(self._request)) as events:
+        with connection.stream(self._model.call_of(self._request)) as events:
             for event in events:
                 yield from builder.read(event)
 

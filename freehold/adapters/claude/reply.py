@@ -21,7 +21,9 @@ class ReplyBuilder:
     Kinds of events and deltas that it does not know are passed over, as the API asks of clients.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, url_variable: str) -> None:
+        """`url_variable` is what to check where an answer is no reply at all."""
+        self._url_variable = url_variable
         self._blocks: dict[int, JsonObject] = {}
         self._inputs: dict[int, list[str]] = {}
         self._metered: dict[str, Any] = {}
@@ -61,7 +63,7 @@ class ReplyBuilder:
         if not self._has_begun:
             raise _failed(
                 "The model endpoint did not answer as the Messages API does:"
-                " check ANTHROPIC_BASE_URL.",
+                f" check {self._url_variable}.",
                 retryable=False,
             )
         if not self._has_ended or self._stop_reason is None:

@@ -118,6 +118,10 @@ class DynamoRecords:
             found += [(item[schema.DUE_SORT_KEY]["S"], to_key(item)) for item in first]
         return tuple(key for _, key in sorted(found)[:limit])
 
+    def close(self) -> None:
+        """Drops idle connections; the next call opens new ones."""
+        self._client.close()
+
     def _items(self, request: Mapping[str, Any], limit: int) -> Iterator[_Attributes]:
         """What a query finds, page by page of the table (1 MB) as it is taken."""
         page = {"TableName": self._table, "Limit": limit, **request}
