@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
 
 from freehold import bedrock_models
 from infra.acknowledged import acknowledge
@@ -65,8 +66,12 @@ class Provider:
             name: f"arn:{partition}:bedrock:*::foundation-model/{name}" for name in self._models()
         }
         # One statement: the policies of a role may have 10,240 characters together.
-        actions = ["bedrock:InvokeModelWithResponseStream"]
-        function.permit(actions, *profiles, *models.values())
+        function.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["bedrock:InvokeModelWithResponseStream"],
+                resources=[*profiles, *models.values()],
+            )
+        )
         for name in models:
             acknowledge(
                 function.role,

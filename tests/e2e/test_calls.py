@@ -50,9 +50,6 @@ UNUSED = {
         ("run_tools", "states:StartExecution"),
         ("run_turn", "states:StartExecution"),
     },
-    "The scripted model needs no key.": {
-        ("run_turn", "secretsmanager:GetSecretValue"),
-    },
 }
 """Permissions that no test here uses, by the reason why their functions have them."""
 

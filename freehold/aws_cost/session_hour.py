@@ -1,0 +1,192 @@
+"""What an hour of a session at work costs: counted work, stated assumptions, dated prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from freehold.aws_cost.counts import Counts
+from freehold.aws_cost.prices import HOURS_OF_A_MONTH, PriceTable
+
+CONTROL_PLANE_BOUND = Decimal("0.045")
+READER_BOUND = Decimal("0.02")
+"""DESIGN 10: of an active session-hour, and on top with a reader of its stream."""
+
+_GB = Decimal(10**9)
+_HOUR = Decimal(3600)
+_MEGABYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """A part of the whole, in US dollars of one hour."""
+
+    what: str
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What is assumed of the hour; nothing of it is measured. Seconds are billed ones."""
+
+    turns: int = 180
+    turns_of_a_run: int = 10
+    model_seconds: Decimal = Decimal(14)
+    """`run_turn` waits so long for the model."""
+    tool_seconds: Decimal = Decimal(6)
+    """`run_tools` waits so long for the calls of a turn."""
+    own_seconds: Mapping[str, Decimal] = field(
+        default_factory=lambda: {
+            "api": Decimal("0.15"),
+            "run_turn": Decimal("0.2"),
+            "run_tools": Decimal("0.1"),
+            "wake": Decimal("0.05"),
+        }
+    )
+    """Of an invocation, beside what it waits for."""
+    platform_log_bytes: int = 700
+    """The platform's own lines about an invocation: its start, its report."""
+
+    @property
+    def runs(self) -> Decimal:
+        return Decimal(self.turns) / self.turns_of_a_run
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What one reader asks for in the hour, from ADR 0007; not counted, but computed."""
+
+    looks_a_second: Decimal = Decimal(4)
+    """Of a stream at the feed while something happens, each a consistent read."""
+    previews_a_second: Decimal = Decimal(4)
+    """Items of previews while the model speaks: written for anyone, read by each, sent to each."""
+    events_of_a_turn: Decimal = Decimal(10)
+    commits_of_a_turn: Decimal = Decimal(5)
+    stream_megabytes: int = 256
+    fan_out_megabytes: int = 256
+    fan_out_seconds: Decimal = Decimal("0.05")
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """Megabytes of each function by its folder, and the processor that they are priced by."""
+
+    megabytes: Mapping[str, int]
+    architecture: str
+
+    @classmethod
+    def of(cls, templates: Iterable[Mapping[str, Any]]) -> Functions:
+        """As synthesized templates have them. Raises ValueError where there are none."""
+        found: dict[str, int] = {}
+        architectures: set[str] = set()
+        for template in templates:
+            for resource in template.get("Resources", {}).values():
+                properties = resource.get("Properties", {})
+                parts = str(properties.get("Handler", "")).replace("/", ".").split(".")
+                if resource["Type"] != "AWS::Lambda::Function" or parts[0] != "functions":
+                    continue
+                found[parts[1]] = int(properties["MemorySize"])
+                architectures |= set(properties.get("Architectures", ["x86_64"]))
+        if len(architectures) != 1:
+            raise ValueError("no functions of one architecture in these templates")
+        return cls(found, architectures.pop())
+
+    def price(self, table: PriceTable, folder: str, seconds: Decimal) -> Decimal:
+        """Of so many billed seconds."""
+        return self.seconds(table, self.megabytes[folder], seconds)
+
+    def seconds(self, table: PriceTable, megabytes: int, seconds: Decimal) -> Decimal:
+        """Of so many billed seconds at a size that is no function's of these templates."""
+        name = "lambda.arm_gb_second" if self.architecture == "arm64" else "lambda.x86_gb_second"
+        return table.cost(name, seconds * megabytes / _MEGABYTES)
+
+
+def control_plane(
+    table: PriceTable, counts: Counts, functions: Functions, hour: Hour | None = None
+) -> tuple[CostLine, ...]:
+    """The parts of one hour of one session, the largest first. Neither the model nor the sandbox is
+    among them, nor what is paid while nothing happens.
+    """
+    hour = hour or Hour()
+    work = counts.turn.times(hour.turns) + counts.run.times(hour.runs)
+    waits = {"run_turn": hour.model_seconds, "run_tools": hour.tool_seconds}
+    lines = []
+    for folder, number in work.invocations.items():
+        seconds = hour.own_seconds[folder] * number + waits.get(folder, Decimal(0)) * hour.turns
+        usd = functions.price(table, folder, seconds) + table.cost("lambda.request", number)
+        lines.append(CostLine(f"Lambda {folder}, {functions.megabytes[folder]} MB", usd))
+    bytes_ = work.log_bytes + sum(work.invocations.values()) * hour.platform_log_bytes
+    lines += [
+        CostLine("Step Functions", table.cost("states.transition", work.transitions)),
+        CostLine("DynamoDB writes", table.cost("dynamodb.write_unit", work.write_units)),
+        CostLine("DynamoDB reads", table.cost("dynamodb.read_unit", work.read_units)),
+        CostLine("logs", table.cost("logs.ingested_gb", bytes_ / _GB)),
+        *(CostLine(name, table.cost(name, number)) for name, number in work.requests.items()),
+    ]
+    return tuple(sorted(lines, key=lambda line: line.usd, reverse=True))
+
+
+def total(lines: Iterable[CostLine]) -> Decimal:
+    return sum((line.usd for line in lines), Decimal(0))
+
+
+# ---------------------------------------------------------------- readers
+def stream(
+    table: PriceTable, functions: Functions, hour: Hour | None = None, reader: Reader | None = None
+) -> tuple[CostLine, ...]:
+    """One reader over SSE with previews for the whole hour: a function of its own."""
+    hour, reader = hour or Hour(), reader or Reader()
+    speaking = hour.model_seconds * hour.turns
+    looks = reader.looks_a_second * 3600 + reader.looks_a_second * speaking
+    megabytes = functions.megabytes.get("stream", reader.stream_megabytes)
+    return (
+        CostLine(f"Lambda stream, {megabytes} MB", functions.seconds(table, megabytes, _HOUR)),
+        CostLine("looks at feed and previews", table.cost("dynamodb.read_unit", looks)),
+        _previews(table, speaking, reader),
+    )
+
+
+def socket(
+    table: PriceTable, functions: Functions, hour: Hour | None = None, reader: Reader | None = None
+) -> tuple[CostLine, ...]:
+    """One reader over a WebSocket with previews for the whole hour."""
+    hour, reader = hour or Hour(), reader or Reader()
+    speaking = hour.model_seconds * hour.turns
+    commits = reader.commits_of_a_turn * hour.turns
+    previews = reader.previews_a_second * speaking
+    rings = commits + previews
+    messages = reader.events_of_a_turn * hour.turns + previews
+    megabytes = functions.megabytes.get("fan_out", reader.fan_out_megabytes)
+    seconds = functions.seconds(table, megabytes, rings * reader.fan_out_seconds)
+    minutes = table.cost("api_gateway.socket_minute", 60)
+    return (
+        CostLine("messages", table.cost("api_gateway.socket_message", messages) + minutes),
+        CostLine(f"Lambda fan_out, {megabytes} MB", seconds + table.cost("lambda.request", rings)),
+        # A cursor is written by a transaction, at twice the price.
+        CostLine("cursors", table.cost("dynamodb.write_unit", commits * 2)),
+        CostLine("looks of the fan-out", table.cost("dynamodb.read_unit", rings * 2)),
+        _previews(table, speaking, reader),
+    )
+
+
+def _previews(table: PriceTable, speaking: Decimal, reader: Reader) -> CostLine:
+    """An item of up to 1 KB each, by a transaction. Their expiry is free."""
+    units = reader.previews_a_second * speaking * 2
+    return CostLine("preview items", table.cost("dynamodb.write_unit", units))
+
+
+# ---------------------------------------------------------------- beside the session's own
+def shared_metrics(table: PriceTable, number: int = 5) -> CostLine:
+    """Of an installation in an hour in which anything happens: `Outcomes` by function and outcome,
+    however many sessions share them.
+    """
+    usd = table.cost("cloudwatch.metric_month", number) / HOURS_OF_A_MONTH
+    return CostLine(f"{number} metrics, shared by all sessions of the hour", usd)
+
+
+def sandbox(table: PriceTable, vcpu: Decimal, gigabytes: Decimal) -> CostLine:
+    """An hour of a Fargate task on ARM."""
+    usd = table.cost("ecs.arm_vcpu_hour", vcpu) + table.cost("ecs.arm_gb_hour", gigabytes)
+    return CostLine(f"sandbox on Fargate, {vcpu} vCPU, {gigabytes} GB", usd)
