@@ -4,7 +4,8 @@ with dated prices.
 Counted: state transitions, invocations, read and write units from the sizes of items, bytes of
 logs, requests to other services. Not counted but assumed, since an emulator's clock says nothing:
 how long functions are billed for (14 s of model and 6 s of tools a turn, 180 turns an hour).
-Readers are computed from how they are built (ADR 0007), not counted.
+Readers are computed from how they are built (ADR 0007), not counted. What `wake` does is counted at
+its most: one invocation for each commit that may call it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import sys
 import tempfile
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def main() -> None:
 def _measured(*, counts_too: bool) -> tuple[list[dict[str, Any]], Counts | None]:
     """The synthesized templates with the context of `cdk.json`, and the counts."""
     from bench.aws_counts import count  # noqa: PLC0415 - needs the tests' packages
-    from tests.infra.synthesis import ROOT, synthesize  # noqa: PLC0415 - as above
+    from tests.infra.synthesis import synthesize  # noqa: PLC0415 - as above
     from tests.infra.templates import STACKS  # noqa: PLC0415 - as above
 
     with tempfile.TemporaryDirectory(prefix="freehold-bench-") as directory:

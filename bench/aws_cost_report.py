@@ -64,10 +64,13 @@ def as_json(table: PriceTable, counts: Counts, templates: Templates) -> dict[str
 def as_text(table: PriceTable, counts: Counts, templates: Templates) -> str:
     found = sections(table, counts, templates)
     hour, floor = Hour(), monthly_floor(templates, table)
-    text = [
-        f"Prices of {table.region}, {table.dated}; counted {counts.counted} on an emulated account.",
+    assumed = (
         f"An active session-hour is {hour.turns} turns of {hour.model_seconds} s of model and"
-        f" {hour.tool_seconds} s of tools in {hour.runs} runs: assumed, as all durations are.",
+        f" {hour.tool_seconds} s of tools in {hour.runs} runs: assumed, as all durations are."
+    )
+    text = [
+        f"Prices of {table.region}, {table.dated}; counted on {counts.counted}, emulated.",
+        assumed,
         "",
         *_counted(counts),
         "",

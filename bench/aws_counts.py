@@ -1,8 +1,8 @@
 """Counts the work of turns on an emulated deployment, as tests/e2e deploys it.
 
-Two runs of one session differ by turns alone, so the difference of their counts is the work of
-those turns, and what is left of a run is its own. Every turn is the same: thinking, 2 KB of text,
-three calls with 1.5 KB of input and 2 KB of result; with its two spans, ten events.
+Two runs of one session differ by their turns alone, so the difference of their counts is the work
+of those turns; a run without any is what a run adds. Every turn is the same: thinking, 2 KB of
+text, three calls with 1.5 KB of input and 2 KB of result; with its two spans, ten events.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tests.servers import wait_for
 
 SHORT, LONG = 2, 6
 """Turns of the two runs, before the reply that ends each."""
+_MESSAGE = 80_000
+"""Bytes of the message in both: the script that tells the model what to say is in it."""
 _PRICES = {
     ("s3", "PutObject"): "s3.put",
     ("s3", "GetObject"): "s3.get",
@@ -40,10 +42,13 @@ def count(directory: Path, today: date) -> Counts:
         session = begin(client)
         table = Table()
         _run(account, client, session.id, 1, table)  # starts the workers, reads what they keep
-        short = _run(account, client, session.id, SHORT, table)
-        long = _run(account, client, session.id, LONG, table)
+        short, long = (
+            _run(account, client, session.id, turns, table, size=_MESSAGE)
+            for turns in (SHORT, LONG)
+        )
+        run = _run(account, client, session.id, 0, table)
     turn = (long + short.times(-1)).times(Decimal(1) / (LONG - SHORT))
-    return Counts(counted=today, turn=turn, run=short + turn.times(-SHORT))
+    return Counts(counted=today, turn=turn, run=run)
 
 
 def rounds(turns: int) -> list[dict[str, Any]]:
@@ -53,10 +58,23 @@ def rounds(turns: int) -> list[dict[str, Any]]:
     return [{"think": "t" * 500, "say": "s" * 2000, "tools": calls}] * turns + [{"say": "Done."}]
 
 
-def _run(account: MeteredAccount, client: Any, session_id: str, turns: int, table: Table) -> Work:
-    """The work of one run. Nobody asks the API how far it is: that would be work."""
+def _run(
+    account: MeteredAccount,
+    client: Any,
+    session_id: str,
+    turns: int,
+    table: Table,
+    *,
+    size: int = 2000,
+) -> Work:
+    """The work of one run. Nobody asks the API how far it is: that would be work. `size`: of the
+    message that begins it, at least.
+    """
     seen, known = len(account.lines()), set(account.executions())
-    client.beta.sessions.events.send(session_id, events=[script(*rounds(turns))])
+    message = script(*rounds(turns))
+    filler = "x" * max(1, size - len(message["content"][0]["text"]))
+    message["content"].insert(0, {"type": "text", "text": filler})  # the script is looked for last
+    client.beta.sessions.events.send(session_id, events=[message])
 
     def ended() -> str | None:
         new = sorted(set(account.executions()) - known)
@@ -90,8 +108,8 @@ def work_of(lines: Sequence[Mapping[str, Any]], states: int, table: Table) -> Wo
         else:
             requests[_price(line)] += 1
     requests["api_gateway.rest_request"] = invocations["api"]
-    # One for a request, one for an execution with its functions, one for each call of `wake`.
-    requests["xray.trace"] = invocations["api"] + 1 + invocations["wake"]
+    # One for a request, one for an execution with its functions.
+    requests["xray.trace"] = invocations["api"] + 1
     del requests[""]
     return Work(
         transitions=Decimal(states + 1),

@@ -26,7 +26,7 @@ class Table:
         self._due: dict[str, str | None] = {}
 
     def write_units(self, writes: Iterable[Mapping[str, Any]], *, applied: bool) -> Decimal:
-        """Of one transaction, which pays twice, conditions included, and pays for being refused. The
+        """Of one transaction, which pays twice, conditions too, and also where it is refused. The
         index pays once for each entry that goes or comes; its entries are below 1 KB.
 
         A write is `{kind, key, bytes, due, is_there}` as tests/e2e/worker/metered.py leaves it.

@@ -93,7 +93,7 @@ def warm_up(app: App) -> None:
 def _public_web() -> Web:
     from freehold.adapters.web import PublicWeb  # noqa: PLC0415 - `run_tools` alone pays
 
-    return PublicWeb()
+    return PublicWeb(pages_at_a_time=1)
 
 
 def _ring_seconds(environment: StoreEnvironment) -> float | None:

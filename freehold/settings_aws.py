@@ -20,6 +20,7 @@ __all__ = [
     "FUNCTIONS",
     "MAX_BODY_BYTES",
     "PREFIX",
+    "START",
     "FunctionEnvironment",
     "ModelIds",
     "ModelProvider",

@@ -26,18 +26,24 @@ from infra.provider import Provider
 DEFINITION = ROOT / "statemachines" / "session.asl.json"
 LIMITS = {
     "run_turn": Limits(seconds=900, megabytes=512),
-    "run_tools": Limits(seconds=900, megabytes=1024),
+    "run_tools": Limits(seconds=900, megabytes=576),
     "reaper": Limits(seconds=115, megabytes=256),
     "wake": Limits(seconds=60, megabytes=256),
 }
-"""`run_tools` reads web pages, two at a time (`adapters/web/readable.py`). `run_turn` waits for the
-model nearly all the time it is paid for. A task's `TimeoutSeconds` exceeds its function's, or the
-state machine would give up an invocation that still writes (tests/infra/test_engine.py).
+"""`run_tools` reads web pages one at a time, in 384 MB of their own (`adapters/web/readable.py`).
+It waits for tools, and `run_turn` for the model, nearly all the time that they are paid for. A
+task's `TimeoutSeconds` exceeds its function's, or the state machine would give up an invocation
+that still writes (tests/infra/test_engine.py).
 """
 
 SLOW_TO_START = ("run_turn",)
 """The SDK takes seconds to import, more of them at this memory, and ten are all that a start may
 take. The others start faster than a snapshot is restored.
+"""
+
+UNTRACED = ("wake",)
+"""It is called at nearly every commit and mostly finds the run started: its traces would cost more
+than all else that it does, and say less than its metric.
 """
 
 BUSY_HEADS = {
@@ -76,6 +82,7 @@ class Engine(Stack):
             package=self._package,
             context=self._context,
             snap_start=self._context.snap_start and folder in SLOW_TO_START,
+            traced=folder not in UNTRACED,
         )
         self._permissions.start_runs(function)
         return function

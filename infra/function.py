@@ -47,6 +47,7 @@ class Function(Construct):
         context: Context,
         reserved_concurrency: int | None = None,
         snap_start: bool = False,
+        traced: bool = True,
     ) -> None:
         """`handler`: of a program that is not Python's. `reserved_concurrency`: of the account's;
         it is also the most there will be.
@@ -69,7 +70,7 @@ class Function(Construct):
             reserved_concurrent_executions=reserved_concurrency,
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
         )
         self._permit_telemetry(log)

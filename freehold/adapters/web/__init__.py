@@ -21,7 +21,7 @@ CALL_SECONDS = 30.0
 class PublicWeb:
     """Searches go to the endpoint `search_url`; without one to `search_model`, where the model's
     provider searches; without either there is no `web_search`. `connections` are those to the
-    public internet.
+    public internet. Each of the pages read at a time may take 384 MB.
     """
 
     def __init__(
@@ -32,10 +32,11 @@ class PublicWeb:
         search_model: Model | None = None,
         connections: Connections | None = None,
         seconds: float = CALL_SECONDS,
+        pages_at_a_time: int = 2,
     ) -> None:
         self._connections = connections or Connections()
         self._seconds = seconds
-        self._reader = PageReader()
+        self._reader = PageReader(pages_at_a_time)
         self._model = search_model
         self._endpoint: SearchEndpoint | None = None
         if search_url is not None:

@@ -18,7 +18,7 @@ _PROGRAM = Path(__file__).with_name("readable.py")
 class PageReader:
     """Reads few pages at a time, so that their sum is bounded too. Thread-safe."""
 
-    def __init__(self, at_a_time: int = 2) -> None:
+    def __init__(self, at_a_time: int) -> None:
         self._slots = BoundedSemaphore(at_a_time)
 
     def read(self, page: str, url: str, lifeline: Lifeline) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 from markdownify import ATX, MarkdownConverter
 
 MAX_MEMORY = 384 << 20
-"""Enough for about 5 MiB of HTML. Two at a time fit the function that runs them on AWS."""
+"""Enough for about 5 MiB of HTML. One at a time fits the function that runs them on AWS."""
 MAX_CPU_SECONDS = 25
 _NOISE = (
     "title",
