@@ -37,9 +37,13 @@ class Choosy(Gateway):
         super().__init__()
         self.refusals = {}
         self.posts = []
+        self.kills = False
 
     def post(self, connection_id, text):
         self.posts.append(connection_id)
+        if self.kills:
+            self.kills = False
+            raise Killed
         if self.refusals.get(connection_id, 0) > 0:
             self.refusals[connection_id] -= 1
             raise ConnectionBusy(connection_id)
@@ -409,6 +413,22 @@ def test_a_record_that_is_repeated_repeats_no_preview(world, asking):
     world.preview(delta(event_id, "three"))
     world.settle()
     assert "one two three".startswith(texts(wanting))
+
+
+def test_what_a_crash_may_have_kept_back_ends_the_preview(world, asking):
+    wanting, _, _ = asking
+    event_id = new_id("sevt")
+    world.preview(start(event_id), delta(event_id, "one "))
+    world.settle()
+    world.preview(delta(event_id, "two "))
+    second = list(world.pending)
+    world.gateway.kills = True
+    with pytest.raises(Killed):
+        world.invoke()
+    assert world.invoke(second) == []
+    world.preview(delta(event_id, "three"))
+    world.settle()
+    assert texts(wanting) == "one "
 
 
 def test_no_preview_comes_after_its_event(world, asking):

@@ -66,6 +66,7 @@ class Unreliable(Gateway):
             raise ConnectionBusy(connection_id)
         if fate == "overlap":
             self._history.invoke(depth=1)
+            self._history.check_cursors()
         if fate == "leaves" and connection_id in self.clients:
             self.clients[connection_id].is_open = False
             raise ConnectionGone(connection_id)

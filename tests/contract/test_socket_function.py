@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,10 @@ from freehold.errors import ConnectionBusy
 from freehold.services import keys as api_keys
 from functions.socket.actions import MAX_SUBSCRIPTIONS
 from functions.websocket.handler import make_handler
-from tests.contract.test_websocket import REFUSED, message
+from tests.contract.test_websocket import REFUSED, message, words
 from tests.servers import server_in_process
 from tests.sockets import Gateway, connect, disconnect, event, say
+from tests.unit.apps import Interloper
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,8 @@ def test_a_send_is_refused_in_the_words_of_the_post(server, session, socket, bod
     over_http = server.request("POST", place, content=json.dumps(body).encode())
     assert over_http.status_code == 400
     refused = socket.ask(action="send", session_id=session, **body)
-    assert refused == {"type": "error", "error": over_http.json()["error"], "action": "send"}
+    assert (refused["type"], refused["action"]) == ("error", "send")
+    assert words(refused["error"]) == words(over_http.json()["error"])
     assert server.events(session) == []
 
 
@@ -143,6 +146,17 @@ def test_a_send_is_answered_as_the_post_is_and_may_be_repeated(server, session, 
     again = socket.ask(**action, idempotency_key="once")
     assert again == sent
     assert sent["data"][0]["id"] in {e["id"] for e in server.until_idle(session)}
+
+
+def test_one_that_leaves_while_it_subscribes_leaves_nothing(server, handler, gateway, session):
+    records = Interloper(server.app.records)
+    racing = make_handler(replace(server.app, records=records), gateway)
+    socket = Socket(server, racing, gateway)
+    records.act = lambda: disconnect(handler, socket.name)
+    assert socket.ask(action="subscribe", session_id=session)["error"]["type"] == (
+        "authentication_error"
+    )
+    assert server.app.records.query(keys.connection(socket.name).pk).items == ()
 
 
 def test_an_answer_over_the_size_of_a_message_names_its_events(server, session, socket):

@@ -23,17 +23,23 @@ UNUSED = {
     },
     "S3 says that a blob is absent only to who may list; to others it is forbidden.": {
         ("api", "s3:ListBucket"),
+        ("fan_out", "s3:ListBucket"),
+        ("websocket", "s3:ListBucket"),
         ("run_tools", "s3:ListBucket"),
         ("run_turn", "s3:ListBucket"),
         ("stream", "s3:ListBucket"),
     },
     "The first seal of an installation makes the key; whoever settles first makes it.": {
         ("api", "kms:GenerateDataKey"),
+        ("websocket", "kms:GenerateDataKey"),
         ("reaper", "kms:GenerateDataKey"),
         ("run_tools", "kms:GenerateDataKey"),
     },
     "A run released for the last time settles, and a settled feed is sealed.": {
         ("reaper", "kms:Decrypt"),
+    },
+    "An interrupt sent to a parked thread settles it, and a settled feed is sealed.": {
+        ("websocket", "kms:Decrypt"),
     },
     "The commit of a release may be too large for an item, as any may.": {
         ("reaper", "s3:GetObject"),
@@ -42,6 +48,8 @@ UNUSED = {
     "The results of tools and the snapshot of an agent may be too large for an item.": {
         ("run_tools", "s3:GetObject"),
         ("run_tools", "s3:PutObject"),
+        ("websocket", "s3:GetObject"),
+        ("websocket", "s3:PutObject"),
     },
     "The sweep finishes what an interrupt of many threads has begun.": {
         ("reaper", "dynamodb:UpdateItem"),

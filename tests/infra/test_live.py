@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 
 import pytest
 
+from freehold import keys
 from freehold.adapters.dynamodb import schema
 from freehold.testing.table_stream import matches
 
@@ -131,3 +133,21 @@ def test_the_output_is_where_clients_connect(assembly):
 def test_access_logs_have_the_role_that_the_api_makes(assembly):
     manifest = json.loads((assembly.folder / "manifest.json").read_text())
     assert "Freehold-Api" in manifest["artifacts"]["Freehold-Live"]["dependencies"]
+
+
+def test_the_fan_out_may_change_nothing_but_who_listens(assembly):
+    role = assembly.function("fan_out").properties["Role"]["Fn::GetAtt"][0]
+    (writes,) = [s for s in assembly.statements(role) if "dynamodb:UpdateItem" in str(s["Action"])]
+    assert set(writes["Action"]) == {"dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+    (patterns,) = writes["Condition"]["ForAllValues:StringLike"].values()
+    topic = keys.feed("w", "t")
+    for partition, may in (
+        (keys.listeners(topic), True),
+        (keys.connection("c").pk, True),
+        (topic, False),
+        (keys.previews(topic), False),
+        (keys.SessionKey("w", "s").partition, False),
+        (keys.api_key("digest").pk, False),
+        (keys.ticket("digest").pk, False),
+    ):
+        assert any(fnmatchcase(partition, pattern) for pattern in patterns) is may, partition
