@@ -176,7 +176,7 @@ class History:
         steps = [self.append] * 5 + [self.invoke] * 8 + [self.come] * 2 + [self.leave, self.again]
         self.append()
         self.come()
-        for _ in range(30):
+        for _ in range(22):
             self.dice.choice(steps)()
             self.check_cursors()
         self.gateway.is_calm = True
