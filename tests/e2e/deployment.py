@@ -112,6 +112,8 @@ def _upload(assembly: Assembly, stack: str, s3: Any) -> None:
             if bucket not in buckets:
                 s3.create_bucket(Bucket=bucket)
                 buckets.add(bucket)
+            if "Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=destination["objectKey"]):
+                continue  # another stack has brought it: keys are made of what is in it
             s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=_zip(source))
 
 
