@@ -23,6 +23,7 @@ from freehold.adapters.subprocess_sandbox import Probe
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.script import script
 from freehold.toolset import INTERRUPTED, ToolResult
+from tests.contract.relations import check_relations
 from tests.contract.test_sdk import known, new_session
 from tests.servers import Server, server_in_process, server_in_thread, wait_for
 from tests.unit.sessions import Echo
@@ -259,6 +260,7 @@ def conversation(place, *, tools=(ASKING, LOOKUP)):
             yield talk
     else:
         yield talk
+    check_relations(talk.events())
     assert HTTPStatus.BAD_REQUEST not in [recorded.status for recorded in talk.requests]
 
 

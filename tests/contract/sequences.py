@@ -18,6 +18,7 @@ from freehold.keys import SessionKey
 from freehold.services.keys import DEFAULT_WORKSPACE_ID
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.scripted_model import ScriptedModel
+from tests.contract.relations import check_relations
 from tests.contract.test_sdk import known, new_agent, new_environment
 from tests.servers import Server, server_in_process, server_in_thread, wait_for
 from tests.unit.sessions import Echo, Recorded
@@ -97,7 +98,9 @@ class Scene:
         """Every event of the session's feed from its first on, both sightings of what was queued:
         by a stream over HTTP, by the log in process.
         """
-        last = self._last(session)
+        history = list(self.client.beta.sessions.events.list(session.id))
+        check_relations(history)
+        last = history[-1].id
         if self.server.web is None:
             key = SessionKey(DEFAULT_WORKSPACE_ID, session.id)
             primary = self.server.app.log.read(key).session.primary_id
@@ -111,9 +114,6 @@ class Scene:
                 if event.id == last:
                     return found
         raise AssertionError("the stream ended before the session's last event")
-
-    def _last(self, session):
-        return self.client.beta.sessions.events.list(session.id, order="desc", limit=1).data[0].id
 
 
 def line(event: dict[str, Any]) -> str:
