@@ -162,7 +162,7 @@ def request_of(agent: SessionAgent, history: History) -> ModelRequest:
     built_in = toolset.tool_definitions(names)
     tools = (*built_in, *map(_definition, permissions.custom_tools(agent)))
     system: list[JsonObject] = []
-    if agent.system:
+    if agent.system and agent.system.strip():  # a block without a word fails the request
         system.append({"type": "text", "text": agent.system})
     if set(toolset.SANDBOX_TOOLS) & set(names):
         system.append({"type": "text", "text": _WORKPLACE})

@@ -119,7 +119,7 @@ def _doc(key: SessionKey, at: str, agent: Agent, request: CreateSession) -> Sess
         id=key.session_id,
         agent=request.agent.applied(session_agent(agent)),
         environment_id=request.environment_id,
-        title=request.title,
+        title=request.title or None,
         metadata=request.metadata or {},
         created_at=at,
         updated_at=at,

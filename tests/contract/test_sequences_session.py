@@ -227,6 +227,23 @@ def test_an_overridden_agent_is_what_the_session_runs_and_shows(stage):
     assert stage.client.beta.agents.retrieve(agent.id) == agent
 
 
+def test_a_system_prompt_without_a_word_is_shown_and_not_sent(stage):
+    agent = new_agent(stage.client, system="Be brief.")
+    blank = {"type": "agent_with_overrides", "id": agent.id, "system": " \n"}
+    made = stage.session(agent=blank)
+    assert made.agent.system == " \n"
+    stage.play(made, script({"say": "One."}))
+    assert stage.seen(made) == ANSWERED
+    assert last_request(stage).system == ()
+
+
+def test_an_empty_title_is_none_at_creation_and_later(stage):
+    made = stage.session(title="")
+    assert made.title is None
+    stage.client.beta.sessions.update(made.id, title="")
+    assert stage.client.beta.sessions.events.list(made.id).data == []
+
+
 def test_an_agent_is_overridden_at_the_version_asked_for(stage):
     agent = new_agent(stage.client, system="First.")
     stage.client.beta.agents.update(agent.id, version=1, system="Second.")
