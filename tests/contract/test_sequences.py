@@ -24,6 +24,7 @@ from tests.contract.conversations import (
     says,
 )
 from tests.contract.coverage import Done, NotYet
+from tests.contract.relations import check_relations
 
 HERE = Path(__file__)
 COUNT = {
@@ -177,6 +178,32 @@ def test_every_sequence_has_a_test_that_exists_or_waits_for_a_feature():
                 path, _, test = status.test.partition("::")
                 tree = ast.parse((root / path).read_text())
                 assert test in {getattr(node, "name", "") for node in tree.body}, test
+
+
+def _wrong_histories():
+    """A history without the event at a place, or with it twice under another id."""
+    for at in (2, 3, 4, 6, 8):
+        yield lambda events, n=at: [*events[:n], *events[n + 1 :]]
+    for at in (2, 4, 5, 6):
+        yield lambda events, n=at: [
+            *events[: n + 1],
+            events[n].model_copy(update={"id": new_id("sevt")}),
+            *events[n + 1 :],
+        ]
+
+
+def test_the_look_at_relations_sees_what_is_wrong(tmp_path):
+    with place("in process", tmp_path / "data") as somewhere, conversation(somewhere) as talk:
+        talk.send(says(call("bash", command="x"), {"say": "Done."}))
+        talk.when_idle()
+        events = talk.events()[1:]
+    kinds = ["thread_status_running", "message", "request_start", "tool_use", "request_end"]
+    kinds += ["tool_result", "request_start", "message", "request_end"]
+    assert [event.type.split(".")[1].removeprefix("model_") for event in events[:9]] == kinds
+    check_relations(events)
+    for wrong in _wrong_histories():
+        with pytest.raises((AssertionError, KeyError)):
+            check_relations(wrong(events))
 
 
 @pytest.fixture(scope="module", params=WORLDS)
