@@ -46,8 +46,18 @@ class Hour:
         }
     )
     """Of an invocation, beside what it waits for."""
+    looks_a_second: Decimal = Decimal(2)
+    """For an interrupt, while a function waits (`adapters/polling_feed.py`)."""
+    units_of_a_look: Decimal = Decimal(3)
+    """The session's item, the thread's head and its claim, each read consistently."""
     platform_log_bytes: int = 700
     """The platform's own lines about an invocation: its start, its report."""
+
+    @property
+    def look_units(self) -> Decimal:
+        """Read units of a turn's looks."""
+        waits = self.model_seconds + self.tool_seconds
+        return waits * self.looks_a_second * self.units_of_a_look
 
     @property
     def runs(self) -> Decimal:
@@ -112,6 +122,7 @@ def control_plane(
     hour = hour or Hour()
     work = counts.turn.times(hour.turns) + counts.run.times(hour.runs)
     waits = {"run_turn": hour.model_seconds, "run_tools": hour.tool_seconds}
+    looks = hour.look_units * counts.turn.invocations.get("run_turn", 0) * hour.turns
     lines = []
     for folder, number in work.invocations.items():
         seconds = hour.own_seconds[folder] * number + waits.get(folder, Decimal(0)) * hour.turns
@@ -122,6 +133,7 @@ def control_plane(
         CostLine("Step Functions", table.cost("states.transition", work.transitions)),
         CostLine("DynamoDB writes", table.cost("dynamodb.write_unit", work.write_units)),
         CostLine("DynamoDB reads", table.cost("dynamodb.read_unit", work.read_units)),
+        CostLine("looks for interrupts", table.cost("dynamodb.read_unit", looks)),
         CostLine("logs", table.cost("logs.ingested_gb", bytes_ / _GB)),
         *(CostLine(name, table.cost(name, number)) for name, number in work.requests.items()),
     ]

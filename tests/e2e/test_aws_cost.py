@@ -8,6 +8,7 @@ from freehold.aws_cost import Counts
 from tests.e2e.conftest import LAYER
 
 KINDS = ("turn", "run")
+pytestmark = pytest.mark.timeout(600)  # a second account is deployed, and three runs are counted
 
 
 @pytest.fixture(scope="module")

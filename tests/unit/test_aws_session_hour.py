@@ -57,6 +57,13 @@ def test_a_function_is_billed_for_what_it_waits_for_by_its_memory():
     assert dearer["Lambda run_turn, 512 MB"] > found["Lambda run_turn, 512 MB"]
 
 
+def test_who_waits_looks_for_interrupts():
+    turn = Work(invocations={"run_turn": 1, "run_tools": 1})
+    found = by_name(control_plane(TABLE, counts(turn), SIZES))
+    assert found["looks for interrupts"] == Decimal("0.000000125") * 180 * 20 * 2 * 3
+    assert not by_name(control_plane(TABLE, counts(), SIZES))["looks for interrupts"]
+
+
 def test_the_platform_s_own_lines_are_paid_for_too():
     turn = Work(invocations={"wake": 4}, log_bytes=1000)
     found = by_name(control_plane(TABLE, counts(turn), SIZES))
