@@ -125,7 +125,7 @@ def work_of(lines: Sequence[Mapping[str, Any]], states: int, table: Table) -> Wo
 
 def _log_bytes(lines: Sequence[Mapping[str, Any]], wakes: int) -> int:
     """`wake` writes what any other does."""
-    sizes = [line["log_bytes"] for line in lines if "invocation" in line]
+    sizes: list[int] = [line["log_bytes"] for line in lines if "invocation" in line]
     return sum(sizes) + wakes * max(sizes, default=0)
 
 
