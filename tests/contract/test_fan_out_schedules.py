@@ -83,6 +83,7 @@ class History:
 
     def __init__(self, bench, seed):
         self.dice = random.Random(seed)
+        self._seed = seed.replace("/", "-")  # a connection id is never used twice
         self._bench = bench
         self.topic = bench.key.feed(bench.thread_id)
         self.pending = []
@@ -112,7 +113,7 @@ class History:
         left = [c for c in self.gateway.clients.values() if not c.is_open]
         after = self.dice.choice(left).last if left else self.dice.randint(0, self.log.end)
         self._names += 1
-        name = f"c{self._names}"
+        name = f"{self._seed}-c{self._names}"
         if left:
             self._drop(next(c for c in left if c.last == after))
         self.gateway.open(name, after)
