@@ -45,18 +45,19 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
     table = records(environment.table_name)
     blobs = S3Blobs(LateClient("s3"), environment.bucket_name)
     secrets = KmsSecrets(LateClient("kms"), environment.key_arn, table)
+    model = _model(environment)
     return App(
         settings=environment.settings(),
         records=table,
         blobs=blobs,
         secrets=secrets,
         log=EventLog(table, blobs, secrets),
-        model=_model(environment),
+        model=model,
         sandboxes=sandboxes or NoSandbox(),
         runs=runs(environment),
         feed=TableFeed(table, now, ring_seconds=_ring_seconds(environment)),
         clock=now,
-        web=LateWeb(("web_fetch",), _public_web),
+        web=_web(environment, model),
     )
 
 
@@ -90,10 +91,16 @@ def warm_up(app: App) -> None:
         _log.warning("model_not_ready", extra={"error": error.message})
 
 
-def _public_web() -> Web:
-    from freehold.adapters.web import PublicWeb  # noqa: PLC0415 - `run_tools` alone pays
+def _web(environment: StoreEnvironment, model: Model) -> Web:
+    """Where the Claude API is the model, it searches as well."""
+    searches = isinstance(environment, TurnEnvironment) and environment.settings().model_searches
 
-    return PublicWeb(pages_at_a_time=1)
+    def build() -> Web:
+        from freehold.adapters.web import PublicWeb  # noqa: PLC0415 - `run_tools` alone pays
+
+        return PublicWeb(pages_at_a_time=1, search_model=model if searches else None)
+
+    return LateWeb(("web_fetch", "web_search") if searches else ("web_fetch",), build)
 
 
 def _ring_seconds(environment: StoreEnvironment) -> float | None:

@@ -109,7 +109,7 @@ class FanOutEnvironment(StoreEnvironment):
 
 
 class TurnEnvironment(StoreEnvironment):
-    """What `run_turn` needs besides: it alone asks a model."""
+    """What a function needs besides that asks a model: `run_turn`, and `run_tools` for a search."""
 
     model: ModelProvider
     model_key_secret_arn: Name | None = None
@@ -173,7 +173,7 @@ class ServiceEnvironment(LiveEnvironment):
 FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
     "api": ApiEnvironment,
     "run_turn": TurnEnvironment,
-    "run_tools": StoreEnvironment,
+    "run_tools": TurnEnvironment,
     "reaper": StoreEnvironment,
     "wake": FunctionEnvironment,
     "stream": StreamEnvironment,

@@ -96,19 +96,27 @@ class Engine(Stack):
         }
 
     def _run_turn(self) -> Function:
-        provider = Provider(self._context, self._data, self.region)
-        environment = TurnEnvironment.model_validate(
-            {**self._store(), "model": self._context.model, **provider.environment()}
-        )
-        function = self._function("run_turn", environment)
+        function = self._function("run_turn", self._turn_environment())
         self._permissions.use_store(function)
-        provider.permit(function)
+        self._provider.permit(function)
         return function
 
     def _run_tools(self) -> Function:
-        function = self._function("run_tools", StoreEnvironment(**self._store()))
+        """Asks the provider of the model to search, where that can."""
+        function = self._function("run_tools", self._turn_environment())
         self._permissions.use_store(function)
+        if self._provider.searches:
+            self._provider.permit(function)
         return function
+
+    @property
+    def _provider(self) -> Provider:
+        return Provider(self._context, self._data, self.region)
+
+    def _turn_environment(self) -> TurnEnvironment:
+        return TurnEnvironment.model_validate(
+            {**self._store(), "model": self._context.model, **self._provider.environment()}
+        )
 
     def _reaper(self) -> Function:
         function = self._function("reaper", StoreEnvironment(**self._store()))

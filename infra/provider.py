@@ -1,4 +1,4 @@
-"""Who serves the model: what `run_turn` is told of it, and may do there."""
+"""Who serves the model: what is told of it to who asks one, and may be done there."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Provider:
             "model_workspace_id": self.context.model_workspace_id or None,
             "model_ids": json.dumps(dict(self.context.model_ids)) or None,
         }
+
+    @property
+    def searches(self) -> bool:
+        """Whether it has a `web_search` of its own (`Settings.model_searches`)."""
+        return self.context.model == "anthropic" and not self.context.model_base_url
 
     def permit(self, function: Function) -> None:
         """The key that pays for requests, or requests in the name of the role; never both."""

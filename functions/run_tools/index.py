@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from freehold.bootstrap_aws import aws
-from freehold.settings_aws import StoreEnvironment
+from freehold.settings_aws import TurnEnvironment
 from functions.observability import names_of_run, observed, outcome_of_run
 from functions.run_tools.handler import make_handler
 
 handler = observed(
     "run_tools",
-    make_handler(aws(StoreEnvironment.read(os.environ))),
+    make_handler(aws(TurnEnvironment.read(os.environ))),
     names=names_of_run,
     outcome=outcome_of_run,
     environment=os.environ,

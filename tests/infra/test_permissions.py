@@ -32,7 +32,7 @@ STREAM = {
 ALLOWED = {
     "api": STORE,
     "run_turn": STORE | {"secretsmanager:GetSecretValue"},
-    "run_tools": STORE,
+    "run_tools": STORE | {"secretsmanager:GetSecretValue"},
     "reaper": STORE | {"s3:DeleteObject"},
     "stream": {
         *("dynamodb:BatchGetItem", "dynamodb:Query"),
