@@ -59,6 +59,20 @@ def _json_object(ids: object) -> object:
 ModelProvider: TypeAlias = Literal["anthropic", "bedrock", "claude-platform-aws", "scripted"]
 Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$")]
 ModelIds: TypeAlias = Annotated[Mapping[str, str], BeforeValidator(_json_object)]
+
+
+def _origin(text: str) -> str:
+    """As browsers send it; anything else would never be equal to what they send."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or text != f"{parts.scheme}://{parts.netloc}".lower():
+        raise ValueError("must be an origin, as https://app.example.com")
+    if not parts.hostname or "*" in text or "@" in text:
+        raise ValueError("must be the origin of one site")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Scheme, host and port of a web page."""
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
@@ -101,6 +115,8 @@ class Settings(BaseModel):
     read_requests_per_minute: int | None = Field(default=None, ge=1)
     """`FREEHOLD_READ_REQUESTS_PER_MINUTE`: retrievals, lists and streams."""
 
+    cors_origins: tuple[Origin, ...] = ()
+    """Of web pages that may read answers (`functions/cors.py`)."""
     max_body_bytes: int = 32 * 1024 * 1024
     lease_seconds: float = 45.0
     """A claim not renewed for this long may be taken over. More than twice `renew_seconds`."""

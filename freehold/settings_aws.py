@@ -48,6 +48,9 @@ class FunctionEnvironment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     state_machine_arn: Name
+    installation: Name = "Freehold"
+    """The context key `name`, a dimension of every metric: an account may hold two installations.
+    The stacks set it for every function alike."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -61,6 +64,10 @@ class FunctionEnvironment(BaseModel):
             if name.startswith(PREFIX)
         }
         return cls.model_validate(found)
+
+    def of(self, installation: str) -> Self:
+        """The same for an installation of this name."""
+        return self.model_copy(update={"installation": installation})
 
     def variables(self) -> dict[str, str]:
         """The variables that `read` takes; a field without a value is left out."""
@@ -86,12 +93,16 @@ class ApiEnvironment(StoreEnvironment):
 
     create_requests_per_minute: PositiveInt | None = None
     read_requests_per_minute: PositiveInt | None = None
+    cors_origins: str = ""
+    """Of web pages that may read answers, one after a comma each; empty for none."""
 
     def settings(self) -> Settings:
+        """Raises ValidationError for what is no origin."""
         return Settings(
             max_body_bytes=MAX_BODY_BYTES,
             create_requests_per_minute=self.create_requests_per_minute,
             read_requests_per_minute=self.read_requests_per_minute,
+            cors_origins=tuple(origin for origin in self.cors_origins.split(",") if origin),
         )
 
 

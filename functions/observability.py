@@ -1,4 +1,4 @@
-"""What each invocation on Lambda leaves behind: one line of log, one count, one annotated segment.
+"""What each invocation on Lambda leaves behind: one line of log, its counts, one annotated segment.
 
 They name requests, sessions, threads and runs, and how it went; never what was said. The core logs
 to `logging.getLogger("freehold.…")` wherever it runs, and here those lines carry the same ids.
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Any, Any], Any]
 Names = Mapping[str, str]
+Counts = Mapping[str, int]
 
 _NAMESPACE = "Freehold"
+_INSTALLATION = "FREEHOLD_INSTALLATION"
 _IN_PATH = re.compile(r"/(agent|environment|session|thread)s/([^/?]+)")
 _PREFIXES = {"agent": "agent", "environment": "env", "session": "sesn", "thread": "sthr"}
 
@@ -34,16 +36,23 @@ def observed(
     names: Callable[[Any], Names],
     outcome: Callable[[Any], Names],
     environment: Mapping[str, str],
+    counts: Callable[[Any], Counts] = lambda _: {},
 ) -> Handler:
     """`handler`, watched. Whatever it raises is logged with its traceback and raised again.
 
     `names` says from the event which request, session or run this is; `outcome` says from the
     answer how it went: its `outcome`, one of a few words, is a dimension of the metric `Outcomes`.
-    `environment` tells whether there is a daemon to send traces to.
+    `counts` says what else the answer tells numbers of, by metric; zeros are left out.
+    `environment` tells whose installation this is, a dimension of every metric, and whether there
+    is a daemon to send traces to.
     """
     # The logger of this name is the parent of all of ours, so this formats their lines too.
     logger = Logger(service="freehold")
     tracer = _tracer(environment)
+    installation = environment[_INSTALLATION]
+
+    def count(outcome: str) -> None:
+        _emit("Outcomes", 1, installation=installation, function=function, outcome=outcome)
 
     def watch(event: Any, context: Any) -> Any:
         about = names(event)
@@ -57,12 +66,15 @@ def observed(
             answer = handler(event, context)
         except Exception:
             logger.exception("invocation_failed")
-            _count(function, "failed")
+            count("failed")
             raise
         result = outcome(answer)
         elapsed = round((time.perf_counter() - started) * 1000, 1)
         logger.info("invocation_done", extra={"milliseconds": elapsed, **result})
-        _count(function, result["outcome"])
+        count(result["outcome"])
+        for name, number in counts(answer).items():
+            if number:
+                _emit(name, number, installation=installation)
         return answer
 
     if tracer is None:
@@ -90,15 +102,15 @@ def _tracer(environment: Mapping[str, str]) -> Tracer | None:
     return Tracer(service="freehold", patch_modules=["botocore"])
 
 
-def _count(function: str, outcome: str) -> None:
+def _emit(name: str, value: int, **dimensions: str) -> None:
+    """A metric is found by all of its dimensions together: the alarms name the same ones
+    (tests/infra/test_operations.py).
+    """
     with single_metric(
-        name="Outcomes",
-        unit=MetricUnit.Count,
-        value=1,
-        namespace=_NAMESPACE,
-        default_dimensions={"function": function},
+        name=name, unit=MetricUnit.Count, value=value, namespace=_NAMESPACE
     ) as metric:
-        metric.add_dimension("outcome", outcome)
+        for dimension, word in dimensions.items():
+            metric.add_dimension(dimension, word)
 
 
 # ---------------------------------------------------------------- the API
@@ -171,5 +183,10 @@ def outcome_of_batch(answer: Any) -> Names:
 
 
 def done(_answer: Any) -> Names:
-    """For what has no answer."""
+    """For what does one thing only."""
     return {"outcome": "done"}
+
+
+def count_released_runs(answer: Any) -> Counts:
+    """Of the reaper: runs whose execution had ended or whose claim had lapsed."""
+    return {"ReleasedRuns": answer["released"]}

@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from freehold.settings_aws import ApiEnvironment
@@ -20,6 +21,7 @@ from infra.gateway_responses import add_refusals
 from infra.packaging import Package, package
 from infra.permissions import Permissions
 from infra.stream import add_stream_routes, stream_function
+from infra.watched import NAMESPACE
 
 STAGE = "live"
 _LIMITS = Limits(seconds=29, megabytes=1024)
@@ -57,12 +59,12 @@ class Api(Stack):
         super().__init__(scope, id_, **stack)
         permissions = Permissions(data, state_machine_arn)
         code = package(self, context)
-        function = self._function(context, code, permissions)
-        stream = stream_function(self, context=context, package=code, permissions=permissions)
-        api = self._rest_api(context, function)
+        self.function = self._function(context, code, permissions)
+        self.stream = stream_function(self, context=context, package=code, permissions=permissions)
+        self.rest_api = api = self._rest_api(context)
         api.root.add_proxy()
-        add_stream_routes(api, stream)
-        add_refusals(api)
+        add_stream_routes(api, self.stream)
+        add_refusals(api, context.cors_origins)
         self._acknowledge(api)
         CfnOutput(self, "BaseUrl", value=api.url, description="`base_url` of the SDK.")
         CfnOutput(
@@ -84,6 +86,7 @@ class Api(Stack):
                 key_arn=data.key.key_arn,
                 create_requests_per_minute=context.create_requests_per_minute or None,
                 read_requests_per_minute=context.read_requests_per_minute or None,
+                cors_origins=",".join(context.cors_origins),
             ),
             limits=_LIMITS,
             package=code,
@@ -93,14 +96,16 @@ class Api(Stack):
         permissions.start_runs(function)
         return function
 
-    def _rest_api(self, context: Context, function: Function) -> apigateway.RestApi:
+    def _rest_api(self, context: Context) -> apigateway.RestApi:
         """Regional: an edge-optimized API would end a stream after 30 idle seconds."""
+        log = log_group(self, context)
+        _count_refused(log)
         api = apigateway.RestApi(
             self,
             "RestApi",
             rest_api_name=self.stack_name,
             default_integration=apigateway.LambdaIntegration(
-                function.resource,
+                self.function.live,
                 allow_test_invoke=False,
                 # Each of them would be a statement of the function's policy, which has 20 KB.
                 scope_permission_to_method=False,
@@ -111,8 +116,10 @@ class Api(Stack):
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 tracing_enabled=True,
-                access_log_destination=apigateway.LogGroupLogDestination(log_group(self, context)),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
+                access_log_destination=apigateway.LogGroupLogDestination(log),
+                access_log_format=apigateway.AccessLogFormat.custom(
+                    json.dumps({"installation": context.name, **_ACCESS_LOG})
+                ),
             ),
         )
         api.node.try_remove_child("Endpoint")  # an output that `BaseUrl` says in words
@@ -134,3 +141,15 @@ class Api(Stack):
 def _next(context: Context) -> str:
     """Only the Claude API is paid by a key."""
     return "model-key set" if context.model == "anthropic" else "keys create"
+
+
+def _count_refused(log: logs.LogGroup) -> None:
+    """API Gateway's own metric counts 429 among all 4xx, which clients cause all day."""
+    log.add_metric_filter(
+        "TooManyRequests",
+        filter_pattern=logs.FilterPattern.string_value("$.status", "=", "429"),
+        metric_namespace=NAMESPACE,
+        metric_name="TooManyRequests",
+        metric_value="1",
+        dimensions={"installation": "$.installation"},
+    )

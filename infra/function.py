@@ -24,6 +24,10 @@ _RETENTION = {
 }
 
 
+LIVE = "live"
+"""The alias. CloudFormation deletes the version it pointed to after the whole deployment stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds until Lambda ends an invocation, and megabytes; processor time goes with memory."""
@@ -33,7 +37,11 @@ class Limits:
 
 
 class Function(Construct):
-    """Named as its folder: `run_turn` is the construct `RunTurn`."""
+    """Named as its folder: `run_turn` is the construct `RunTurn`.
+
+    Whatever calls it calls `live`: a deployment publishes a version and then moves the alias, so
+    that a call meets the old code with the old variables or the new with the new, never a mixture.
+    """
 
     def __init__(
         self,
@@ -45,7 +53,6 @@ class Function(Construct):
         limits: Limits,
         package: Package,
         context: Context,
-        reserved_concurrency: int | None = None,
         snap_start: bool = False,
         traced: bool = True,
     ) -> None:
@@ -54,6 +61,8 @@ class Function(Construct):
         """
         super().__init__(scope, construct_id(folder))
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.limits = limits
+        self.folder = folder
         log = log_group(self, context)
         self.resource = lambda_.Function(
             self,
@@ -64,14 +73,17 @@ class Function(Construct):
             layers=[package.layer],
             handler=handler or f"functions.{folder}.index.handler",
             role=self.role,
-            environment={**environment.variables(), **START},
+            environment={**environment.of(context.name).variables(), **START},
             timeout=Duration.seconds(limits.seconds),
             memory_size=limits.megabytes,
-            reserved_concurrent_executions=reserved_concurrency,
             log_group=log,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
+            reserved_concurrent_executions=context.reserved_concurrency.get(folder),
+        )
+        self.live = lambda_.Alias(
+            self, "Live", alias_name=LIVE, version=self.resource.current_version
         )
         self._permit_telemetry(log)
 

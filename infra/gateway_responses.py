@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_apigateway as apigateway
@@ -42,14 +42,21 @@ REFUSALS: Mapping[apigateway.ResponseType, Refusal] = {
 }
 
 
-def add_refusals(api: apigateway.RestApi) -> None:
-    """The SDKs read the status, the type and the `request-id` of whatever goes wrong."""
+def add_refusals(api: apigateway.RestApi, cors_origins: Sequence[str]) -> None:
+    """The SDKs read the status, the type and the `request-id` of whatever goes wrong.
+
+    API Gateway sets headers without looking at the request, so one origin can be named and no more.
+    """
+    headers = {"request-id": "context.requestId"}
+    if cors_origins:
+        headers["Access-Control-Allow-Origin"] = f"'{cors_origins[0]}'"
+        headers["Access-Control-Expose-Headers"] = "'*'"
     for kind, refusal in REFUSALS.items():
         api.add_gateway_response(
             "".join(word.capitalize() for word in kind.response_type.split("_")),
             type=kind,
             status_code=None if refusal.status is None else str(refusal.status),
-            response_headers={"request-id": "context.requestId"},
+            response_headers=headers,
             templates={"application/json": _template(refusal)},
         )
 

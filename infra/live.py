@@ -65,8 +65,10 @@ class Live(Stack):
         self._permissions = Permissions(data, state_machine_arn)
         self._api = gateway.WebSocketApi(self, "WebSocketApi", api_name=self.stack_name)
         self._stage = self._make_stage()
-        self._add_routes(self._websocket())
-        self._fan_out()
+        self.websocket = self._websocket()
+        self.failures = self._failures()
+        self.fan_out = self._fan_out()
+        self._add_routes(self.websocket)
         CfnOutput(self, "WebSocketUrl", value=self._stage.url, description="Where clients connect.")
 
     # ------------------------------------------------------------ functions
@@ -116,7 +118,7 @@ class Live(Stack):
         self._permissions.start_runs(function)
         return function
 
-    def _fan_out(self) -> None:
+    def _fan_out(self) -> Function:
         """The second and last consumer of the stream, which a third would throttle. It sees what
         rings and nothing else. One invocation a shard at a time; what it fails at for five minutes
         is told to the queue, and the cursors of those it concerns stay where they are: the next
@@ -124,7 +126,7 @@ class Live(Stack):
         """
         function = self._function("fan_out", FanOutEnvironment(**self._store()))
         self._permissions.serve_listeners(function)
-        function.resource.add_event_source(
+        function.live.add_event_source(
             sources.DynamoEventSource(
                 self._data.table,
                 starting_position=lambda_.StartingPosition.TRIM_HORIZON,
@@ -134,10 +136,11 @@ class Live(Stack):
                 report_batch_item_failures=True,
                 retry_attempts=10,
                 max_record_age=Duration.minutes(5),
-                on_failure=sources.SqsDlq(self._failures()),
+                on_failure=sources.SqsDlq(self.failures),
                 filters=[lambda_.FilterCriteria.filter(pattern) for pattern in schema.DOORBELLS],
             )
         )
+        return function
 
     def _failures(self) -> sqs.Queue:
         """Names of records, not what is in them."""
@@ -176,7 +179,7 @@ class Live(Stack):
             added = self._api.add_route(
                 route,
                 integration=integrations.WebSocketLambdaIntegration(
-                    f"{name}Integration", function.resource
+                    f"{name}Integration", function.live
                 ),
             )
             acknowledge(

@@ -49,10 +49,10 @@ def stream_function(
             bucket_name=data.bucket.bucket_name,
             key_arn=data.key.key_arn,
             read_requests_per_minute=context.read_requests_per_minute or None,
+            cors_origins=",".join(context.cors_origins),
             stream_seconds=context.stream_seconds,
         ),
         limits=_LIMITS,
-        reserved_concurrency=context.stream_concurrency,
         package=package,
         context=context,
     )
@@ -72,7 +72,7 @@ def add_stream_routes(api: apigateway.RestApi, function: Function) -> None:
     path that begins as a route must not end in a resource without methods.
     """
     streaming = apigateway.LambdaIntegration(
-        function.resource,
+        function.live,
         allow_test_invoke=False,
         scope_permission_to_method=False,
         response_transfer_mode=apigateway.ResponseTransferMode.STREAM,

@@ -255,6 +255,7 @@ class StreamService(Stack):
             key_arn=data.key.key_arn,
             create_requests_per_minute=self._context.create_requests_per_minute or None,
             read_requests_per_minute=self._context.read_requests_per_minute or None,
+            cors_origins=",".join(self._context.cors_origins),
             port=_PORT,
             keep_alive_seconds=_IDLE_SECONDS + 10,
         )

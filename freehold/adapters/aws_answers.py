@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import (  # type: ignore[import-untyped]  # publishes no types
+    BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004 - the client's own, of which the built-in one is no base
     FlexibleChecksumError,
@@ -61,3 +62,18 @@ def code(error: ClientError) -> str:
     """The service's own name of what it refused."""
     name: str = error.response["Error"]["Code"]
     return name
+
+
+FAILURES = (BotoCoreError, ClientError, ResponseParserError)
+"""All that a call raises for what comes of it."""
+
+
+def in_words(error: Exception) -> str:
+    """One of FAILURES for the person at a terminal, on one line: what AWS refused, or why it was
+    not reached.
+    """
+    if isinstance(error, ClientError):
+        return f"{code(error)}: {error.response['Error'].get('Message', '')}".strip(": ")
+    if isinstance(error, ResponseParserError):
+        return "what answers is not AWS"
+    return " ".join(str(error).split())

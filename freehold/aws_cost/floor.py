@@ -174,9 +174,13 @@ def _version(
 
 
 def _referenced(value: Any, resources: Mapping[str, Any]) -> _Properties:
-    """Of the resource of the same template that `Ref` or `Fn::GetAtt` names."""
+    """Of the resource of the same template that `Ref` or `Fn::GetAtt` names; of an alias, those of
+    its function.
+    """
     name = value.get("Ref") or value["Fn::GetAtt"][0]
     properties: _Properties = resources[name].get("Properties", {})
+    if resources[name].get("Type") == "AWS::Lambda::Alias":
+        return _referenced(properties["FunctionName"], resources)
     return properties
 
 

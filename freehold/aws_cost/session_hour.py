@@ -104,7 +104,9 @@ class Functions:
         return cls(found, architectures.pop())
 
     def price(self, table: PriceTable, folder: str, seconds: Decimal) -> Decimal:
-        """Of so many billed seconds."""
+        """Of so many billed seconds. Raises ValueError for a function that is not there."""
+        if folder not in self.megabytes:
+            raise ValueError(f"no function `{folder}` in these templates")
         return self.seconds(table, self.megabytes[folder], seconds)
 
     def seconds(self, table: PriceTable, megabytes: int, seconds: Decimal) -> Decimal:

@@ -15,11 +15,13 @@ from typer.exceptions import TyperException
 
 from freehold import __version__
 from freehold.cli.demo import demo
+from freehold.cli.deploy import deploy
 from freehold.cli.doctor import doctor
 from freehold.cli.errors import errors
 from freehold.cli.keys import keys
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
+from freehold.cli.smoke import smoke
 from freehold.cli.terminal import CommandFailed, complain
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
+app.add_typer(deploy, name="deploy")
 app.command()(doctor)
 app.command()(demo)
 app.command()(errors)
+app.command()(smoke)
 
 
 def _show_version(wanted: bool) -> None:

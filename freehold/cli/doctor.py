@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
-from freehold.cli.checks import Check, all_checks
+from freehold.cli.checks import all_checks
+from freehold.cli.findings import report
 from freehold.cli.options import (
     DEFAULT_DATA_DIR,
     DataDir,
@@ -13,9 +12,6 @@ from freehold.cli.options import (
     SandboxOption,
     settings,
 )
-from freehold.cli.terminal import console, print_json
-
-_MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "missing": ("MISSING", "bold red")}
 
 
 def doctor(
@@ -30,20 +26,4 @@ def doctor(
     With ANTHROPIC_API_KEY set, one request asks the endpoint whether it accepts the key.
     """
     chosen = settings(data_dir=data_dir, model=model, sandbox=sandbox)
-    checks = all_checks(chosen)
-    healthy = all(check.status != "missing" for check in checks)
-    if as_json:
-        print_json({"ok": healthy, "checks": [check.as_json() for check in checks]})
-    else:
-        _print(checks)
-    raise typer.Exit(0 if healthy else 1)
-
-
-def _print(checks: list[Check]) -> None:
-    screen = console()
-    for check in checks:
-        mark, style = _MARKS[check.status]
-        screen.print(f"{mark:<8} ", style=style, end="")
-        screen.print(f"{check.name}: {check.detail}")
-        if check.remedy:
-            screen.print(f"{'':<9}-> {check.remedy}")
+    report(all_checks(chosen), as_json=as_json)

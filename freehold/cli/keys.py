@@ -118,7 +118,8 @@ def revoke(
 def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
     """The store alone: a server that runs on it has everything else. Raises CommandFailed."""
     if stack is not None:
-        yield _table(stack)
+        with _table(stack) as table:
+            yield table
         return
     if not data_dir.is_dir():
         raise CommandFailed(f"--data-dir {data_dir}: there is no such directory")
@@ -137,16 +138,21 @@ def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
         records.close()
 
 
-def _table(stack: str) -> Records:
+@contextmanager
+def _table(stack: str) -> Iterator[Records]:
     from freehold.adapters.aws_clients import client  # noqa: PLC0415 - no other command pays
-    from freehold.adapters.aws_stack import AwsStack, StackUnusable  # noqa: PLC0415 - as above
+    from freehold.adapters.aws_stack import (  # noqa: PLC0415 - as above
+        AwsStack,
+        StackUnusable,
+        in_one_line,
+    )
     from freehold.bootstrap_aws import records  # noqa: PLC0415 - as above
 
     try:
-        table = AwsStack(stack, client).output("TableName")
+        with in_one_line(stack):
+            yield records(AwsStack(stack, client).output("TableName"))
     except StackUnusable as failed:
         raise CommandFailed(str(failed)) from failed
-    return records(table)
 
 
 def _prepare_data_dir(data_dir: Path) -> None:

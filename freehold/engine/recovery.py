@@ -6,6 +6,9 @@ Every step is a no-op where somebody was faster.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
+
 from freehold import keys
 from freehold.domain import append, calls
 from freehold.domain.draft import Draft, Snapshot
@@ -19,7 +22,18 @@ from freehold.ids import timestamp
 from freehold.keys import SessionKey
 from freehold.ports import App, Run
 
+_log = logging.getLogger("freehold.recovery")
 _ACTOR = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did. `visited` counts threads and sessions it acted on, `released` the dead runs
+    among them: what a healthy installation has none of.
+    """
+
+    visited: int
+    released: int
 
 
 def release(app: App, run: Run, *, failed: bool = False) -> bool:
@@ -45,45 +59,49 @@ def release(app: App, run: Run, *, failed: bool = False) -> bool:
     except NotFound:
         return False
     if done.answer:
+        _log.info("run_released", extra={"session_id": run.session_id, "run": run.name})
         app.runs.start(Run(run.workspace_id, run.session_id, run.thread_id, run.epoch + 1, 0))
     return done.answer
 
 
-def sweep(app: App, *, claims_are_dead: bool = False) -> int:
+def sweep(app: App, *, claims_are_dead: bool = False) -> Swept:
     """Visits every thread that should be running and every unfinished operation, and drops what has
-    expired. Returns how many it acted on.
+    expired.
 
     `claims_are_dead`: the caller knows that no other process works on this store, as at the start
     of a laptop's server.
     """
-    acted = 0
+    visited = released = 0
     for key in app.records.due("busy/"):
         session_key, thread_id = keys.parse_head(key)
-        acted += _wake(app, session_key, thread_id, claims_are_dead=claims_are_dead)
+        found = _wake(app, session_key, thread_id, claims_are_dead=claims_are_dead)
+        visited += found.visited
+        released += found.released
     for key in app.records.due("todo/"):
-        acted += _finish_todo(app, keys.parse_session(key.pk))
+        visited += _finish_todo(app, keys.parse_session(key.pk))
     for key in app.records.due("purge/"):
         purge_session(app, keys.parse_session(key.pk))
-        acted += 1
-    return acted + drop_expired(app)
+        visited += 1
+    return Swept(visited + drop_expired(app), released)
 
 
-def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -> bool:
+def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -> Swept:
     """Starts the run the head names, or releases it where an execution of that name has closed."""
     try:
         snapshot = app.log.read(key, thread_id)
     except NotFound:
-        return False
+        return Swept(0, 0)
     head, claim = snapshot.heads.get(thread_id), snapshot.claims.get(thread_id)
     if head is None or not head.is_busy or snapshot.session.dead:
-        return False
+        return Swept(0, 0)
     run = Run(key.workspace_id, key.session_id, thread_id, head.epoch, head.leg)
     is_dead = claim is not None and claims_are_dead
     if claim is not None and not is_dead and not claim.has_lapsed(timestamp(app.clock())):
-        return False
+        return Swept(0, 0)
     if not is_dead and app.runs.start(run):
-        return True
-    return release(app, run)
+        return Swept(1, 0)
+    is_released = release(app, run)
+    return Swept(int(is_released), int(is_released))
 
 
 def _finish_todo(app: App, key: SessionKey) -> bool:

@@ -127,7 +127,7 @@ def _warm_up(model: Model) -> None:
             model.warm_up()
 
 
-def _sweep(reaper: Callable[[Any, Any], None]) -> None:
+def _sweep(reaper: Callable[[Any, Any], object]) -> None:
     """The timer's tick. One that fails is followed by another."""
     try:
         reaper({}, None)

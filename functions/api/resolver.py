@@ -23,6 +23,7 @@ from freehold.wire.parsing import parse_body
 from functions.admission import admit, headers_of, query_of
 from functions.api.operation import Operation, Request
 from functions.api.routes import OPERATIONS, unserved
+from functions.cors import cors_headers, preflight_headers
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
 
 _log = logging.getLogger("freehold.api")
@@ -59,7 +60,10 @@ class Resolver(APIGatewayRestResolver):
         self._request_id = new_id("req")
         self._caller = None
         self._allowance = None
-        return super().resolve(event, context)
+        answer = super().resolve(event, context)
+        shared = cors_headers(self._app.settings.cors_origins, headers_of(self._event))
+        answer["multiValueHeaders"].update({name: [value] for name, value in shared.items()})
+        return answer
 
     def _serving(self, operation: Operation) -> Callable[..., Response[str]]:
         def serve(**ids: str) -> Response[str]:
@@ -123,6 +127,10 @@ class Resolver(APIGatewayRestResolver):
     # ------------------------------------------------------------ refusals
     def _no_route(self, _: NotFoundError) -> Response[str]:
         event = self._event
+        origins = self._app.settings.cors_origins
+        told = preflight_headers(origins, event.http_method, headers_of(event))
+        if told is not None:
+            return Response(204, None, "", {**self._headers(), **told})
         path = event.path.rstrip("/")
         methods = {o.method for o in OPERATIONS if o.path == path or self._fits(o, path)}
         if methods and event.http_method not in methods:

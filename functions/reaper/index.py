@@ -7,7 +7,7 @@ from typing import Any
 
 from freehold.bootstrap_aws import aws
 from freehold.settings_aws import StoreEnvironment
-from functions.observability import done, names_of_run, observed
+from functions.observability import count_released_runs, done, names_of_run, observed
 from functions.reaper.handler import make_handler
 from functions.reaper.occasions import occasion
 
@@ -16,6 +16,7 @@ _reaper = observed(
     make_handler(aws(StoreEnvironment.read(os.environ))),
     names=names_of_run,
     outcome=done,
+    counts=count_released_runs,
     environment=os.environ,
 )
 

@@ -23,6 +23,7 @@ from freehold.services.rate_limits import Allowance, count_request
 from freehold.services.threads import locate_thread
 from freehold.wire.lists import EventStream
 from functions.admission import admit, joined_headers, parse_query
+from functions.cors import Cors
 from functions.envelope import InternalError, MethodNotAllowed, answer_headers, error_body
 from functions.stream.hub import Following, Hub
 from functions.stream.standing import Standing
@@ -44,7 +45,7 @@ def make_app(app: App, hub: Hub | None = None) -> Starlette:
 
 def stream_routes(hub: Hub) -> list[Route]:
     """For a program that serves more than streams."""
-    endpoint = EventStreams(hub)
+    endpoint = Cors(EventStreams(hub), hub.app.settings.cors_origins)
     return [
         Route("/v1/sessions/{session_id}/events/stream", endpoint),
         Route("/v1/sessions/{session_id}/threads/{thread_id}/stream", endpoint),

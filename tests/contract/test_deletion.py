@@ -38,7 +38,7 @@ def test_a_purged_session_leaves_no_trace_of_itself(tmp_path):
         assert {"freehold", "blobs", "workspaces", "outputs"} <= before
         other = fill(client, marker="another")
         client.beta.sessions.delete(session)
-        assert recovery.sweep(server.app) == 1
+        assert recovery.sweep(server.app).visited == 1
         wait_for(lambda: not places_of(MARKER, tmp_path))
         assert not places_of(session, tmp_path)
         assert places_of("another", tmp_path)

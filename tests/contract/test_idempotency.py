@@ -237,9 +237,9 @@ def test_what_has_expired_is_dropped_by_the_sweep_and_nothing_else(tmp_path):
         post(server, "/v1/agents", AGENT, "new")
         server.until_idle(session)
         before = server.events(session)
-        assert recovery.sweep(server.app) == 0
+        assert recovery.sweep(server.app).visited == 0
         clock.ahead = timedelta(hours=24, seconds=1)
-        assert recovery.sweep(server.app) == 4
+        assert recovery.sweep(server.app).visited == 4
         records = server.app.records
         assert len(records.query("wrkspc_default/idempotency").items) == 1
         assert server.events(session) == before

@@ -18,7 +18,7 @@ from freehold.domain import chain
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
 from freehold.settings_aws import FUNCTIONS
-from tests.e2e.deployment import ACCOUNT, REGION, Deployment, configure, deploy
+from tests.e2e.deployment import ACCOUNT, REGION, Deployment, deploy
 from tests.e2e.sandbox_host import sandbox_host
 from tests.infra.synthesis import ROOT, synthesize
 from tests.ministack import ministack
@@ -108,7 +108,7 @@ def account(tmp_path_factory):
             )
             deployment = deploy(assembly, endpoint.client, endpoint.url)
             for folder in sorted(set(FUNCTIONS) - set(PROGRAMS)):
-                configure(deployment, folder)
+                deployment.watch(folder)
             key = create_key(endpoint.url)
             yield Account(
                 deployment.base_url, key, http, deployment=deployment, directory=directory

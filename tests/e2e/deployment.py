@@ -52,6 +52,24 @@ class Deployment:
         function = self.assembly.function(folder)
         return self.physical_name(function.stack, function.name)
 
+    def watch(self, folder: str, module: str = "recorded") -> None:
+        """Puts a handler of tests/e2e/worker in front of a function's own, as a deployment would:
+        in a version to which the alias moves. Connections are sent to where the emulator listens:
+        the name that their stack gave them leads to AWS.
+        """
+        name, functions = self.function_name(folder), self.clients("lambda")
+        configuration = functions.get_function_configuration(FunctionName=name)
+        variables = configuration["Environment"]["Variables"]
+        if "FREEHOLD_CONNECTIONS_URL" in variables:
+            variables["FREEHOLD_CONNECTIONS_URL"] = self.connections_url
+        functions.update_function_configuration(
+            FunctionName=name,
+            Handler=f"{module}.{folder}",
+            Environment={"Variables": variables},
+        )
+        version = functions.publish_version(FunctionName=name)["Version"]
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+
     def resource(self, stack: str, kind: str) -> str:
         """The physical name of the only resource of a type in a stack."""
         return self.physical_name(stack, self.assembly.one(kind).name)
@@ -63,22 +81,6 @@ class Deployment:
         return {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}[name]
 
 
-def configure(deployment: Deployment, folder: str) -> None:
-    """Watches a function, and has it send to connections where the emulator listens: the name that
-    its stack gave it leads to AWS.
-    """
-    functions, name = deployment.clients("lambda"), deployment.function_name(folder)
-    configuration = functions.get_function_configuration(FunctionName=name)
-    variables = configuration["Environment"]["Variables"]
-    if "FREEHOLD_CONNECTIONS_URL" in variables:
-        variables["FREEHOLD_CONNECTIONS_URL"] = deployment.connections_url
-    functions.update_function_configuration(
-        FunctionName=name,
-        Handler=f"recorded.{folder}",
-        Environment={"Variables": variables},
-    )
-
-
 def deploy(assembly: Assembly, clients: Any, url: str) -> Deployment:
     """Uploads the assets and creates the stacks in their order, as the CDK's CLI would."""
     clients("ssm").put_parameter(Name=BOOTSTRAP_VERSION, Value="30", Type="String")
@@ -86,6 +88,34 @@ def deploy(assembly: Assembly, clients: Any, url: str) -> Deployment:
         _upload(assembly, stack, clients("s3"))
         _create(assembly, stack, clients("cloudformation"))
     return Deployment(assembly, clients, url)
+
+
+def redeploy(deployment: Deployment, assembly: Assembly) -> None:
+    """Updates the stacks to another version, in their order. Their names stay."""
+    cloudformation = deployment.clients("cloudformation")
+    for stack in assembly.stacks:
+        _upload(assembly, stack, deployment.clients("s3"))
+        name = f"Freehold-{stack}"
+        if assembly.template(stack) == deployment.assembly.template(stack):
+            continue  # CloudFormation refuses an update without a change
+        cloudformation.update_stack(
+            StackName=name,
+            TemplateBody=json.dumps(assembly.template(stack)),
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+        cloudformation.get_waiter("stack_update_complete").wait(
+            StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
+
+def destroy(deployment: Deployment) -> None:
+    """Deletes the stacks, last first."""
+    cloudformation = deployment.clients("cloudformation")
+    for stack in reversed(deployment.assembly.stacks):
+        cloudformation.delete_stack(StackName=f"Freehold-{stack}")
+        cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=f"Freehold-{stack}", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
 
 
 def _create(assembly: Assembly, stack: str, cloudformation: Any) -> None:
@@ -112,9 +142,9 @@ def _upload(assembly: Assembly, stack: str, s3: Any) -> None:
             if bucket not in buckets:
                 s3.create_bucket(Bucket=bucket)
                 buckets.add(bucket)
-            if "Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=destination["objectKey"]):
-                continue  # another stack has brought it: keys are made of what is in it
-            s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=_zip(source))
+            # Named by its content: stacks share assets, and versions share the layer.
+            if not s3.list_objects_v2(Bucket=bucket, Prefix=destination["objectKey"])["KeyCount"]:
+                s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=_zip(source))
 
 
 def _resolved(name: str) -> str:
@@ -123,7 +153,7 @@ def _resolved(name: str) -> str:
 
 def _zip(folder: Path) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder))

@@ -88,9 +88,7 @@ def metered_account(directory: Path) -> Iterator[MeteredAccount]:
             )
             deployment = deploy(assembly, endpoint.client, endpoint.url)
             for folder in FUNCTIONS:
-                endpoint.client("lambda").update_function_configuration(
-                    FunctionName=deployment.function_name(folder), Handler=f"metered.{folder}"
-                )
+                deployment.watch(folder, "metered")
             key = create_key(endpoint.url)
             yield MeteredAccount(
                 deployment.base_url, key, http, deployment=deployment, directory=directory

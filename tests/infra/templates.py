@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-STACKS = ("Data", "Engine", "Api", "Live")
+STACKS = ("Data", "Engine", "Api", "Live", "Operations")
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,22 @@ class Assembly:
     """What one synthesis wrote."""
 
     folder: Path
+    installation: str = "Freehold"
     stacks: tuple[str, ...] = STACKS
+    """Without the installation's name, in the order of their deployment."""
 
     def template(self, stack: str) -> dict[str, Any]:
-        return json.loads((self.folder / f"Freehold-{stack}.template.json").read_text())
+        return json.loads((self.folder / f"{self.installation}-{stack}.template.json").read_text())
 
-    def all(self, kind: str) -> list[Resource]:
+    def everything(self) -> list[Resource]:
         return [
             Resource(stack, name, body["Type"], body.get("Properties", {}), body)
             for stack in self.stacks
             for name, body in self.template(stack)["Resources"].items()
-            if body["Type"] == kind
         ]
+
+    def all(self, kind: str) -> list[Resource]:
+        return [resource for resource in self.everything() if resource.type == kind]
 
     def one(self, kind: str) -> Resource:
         (found,) = self.all(kind)
@@ -57,7 +61,18 @@ class Assembly:
         (found,) = [
             mapping.properties
             for mapping in self.all("AWS::Lambda::EventSourceMapping")
-            if mapping.properties["FunctionName"] == {"Ref": self.function(folder).name}
+            if {"Ref": self.alias(folder).name} in flattened(mapping.properties["FunctionName"])
+        ]
+        return found
+
+    def alias(self, folder: str) -> Resource:
+        """By which a function is called."""
+        function = self.function(folder)
+        (found,) = [
+            alias
+            for alias in self.all("AWS::Lambda::Alias")
+            if alias.stack == function.stack
+            and alias.properties["FunctionName"] == {"Ref": function.name}
         ]
         return found
 
@@ -80,9 +95,13 @@ class Assembly:
         return found
 
     def outputs(self, stack: str) -> dict[str, Any]:
-        """Those for people; exports for other stacks are left out."""
+        """Those for people; what other stacks import or read is left out."""
         found = self.template(stack).get("Outputs", {})
-        return {name: output["Value"] for name, output in found.items() if "Export" not in output}
+        return {
+            name: output["Value"]
+            for name, output in found.items()
+            if "Export" not in output and not name.startswith("PublishOutput")
+        }
 
     def report(self) -> dict[str, Any]:
         return json.loads((self.folder / "validation-report.json").read_text())
@@ -97,3 +116,9 @@ def handler_of(folder: str) -> str:
 def listed(value: Any) -> list[Any]:
     """CloudFormation writes a list of one as that one."""
     return value if isinstance(value, list) else [value]
+
+
+def flattened(value: Any) -> list[Any]:
+    """Every value in a piece of a template, dictionaries too."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value, *(found for part in inner for found in flattened(part))]

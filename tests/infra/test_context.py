@@ -46,6 +46,9 @@ def test_every_key_is_documented():
         ({"stream_seconds": 900}, "stream_seconds"),
         ({"stream_service": "true"}, "stream_service_certificate_arn"),
         ({"layer": "no/such/folder"}, "./scripts/layer"),
+        ({"cors_origins": '["*"]'}, "cors_origins"),
+        ({"reserved_concurrency": '{"nobody": 5}'}, "nobody"),
+        ({"alarm_email": "somebody"}, "alarm_email"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

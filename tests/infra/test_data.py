@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from freehold.adapters.dynamodb import schema
+from tests.infra.templates import STACKS
 
 
 def _keys(description):
@@ -60,11 +61,15 @@ def test_the_model_key_is_created_empty(assembly):
 
 
 def test_outputs_name_what_the_command_line_looks_up(assembly):
-    assert set(assembly.outputs("Data")) == {"TableName", "ModelKeySecretArn"}
+    assert set(assembly.outputs("Data")) == {
+        "BucketName",
+        "ModelKeySecretArn",
+        "TableName",
+    }
 
 
 def test_no_secret_is_in_a_template(assembly):
-    for stack in ("Data", "Engine", "Api"):
+    for stack in STACKS:
         text = str(assembly.template(stack))
         assert "sk-ant" not in text
         assert "SecretString" not in text

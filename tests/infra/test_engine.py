@@ -11,6 +11,7 @@ from freehold.adapters.dynamodb import schema
 from freehold.local.asl_check import check
 from freehold.local.runs import FUNCTIONS as PLACEHOLDERS
 from tests.infra.synthesis import ROOT
+from tests.infra.templates import flattened
 
 FILE = ROOT / "statemachines" / "session.asl.json"
 STATES = {"RunTurn": "run_turn", "RunTools": "run_tools", "Release": "reaper"}
@@ -20,13 +21,9 @@ def _definition(assembly):
     machine = assembly.one("AWS::StepFunctions::StateMachine").properties
     text = machine["DefinitionString"]
     names = machine["DefinitionSubstitutions"]
-    folders = {
-        function.name: function.properties["Handler"].split(".")[1]
-        for function in assembly.all("AWS::Lambda::Function")
-        if function.stack == "Engine"
-    }
+    folders = {assembly.alias(folder).name: folder for folder in STATES.values()}
     for name, value in names.items():
-        text = text.replace(f"${{{name}}}", folders[value["Fn::GetAtt"][0]])
+        text = text.replace(f"${{{name}}}", folders[value["Ref"]])
     return text
 
 
@@ -70,13 +67,13 @@ def test_the_machine_logs_no_data_of_executions(assembly):
 
 
 def _targets(rule):
-    return [target["Arn"]["Fn::GetAtt"][0] for target in rule.properties["Targets"]]
+    return [target["Arn"]["Ref"] for target in rule.properties["Targets"]]
 
 
 def test_a_sweep_runs_every_minute(assembly):
     (rule,) = [r for r in assembly.all("AWS::Events::Rule") if "ScheduleExpression" in r.properties]
     assert rule.properties["ScheduleExpression"] == "rate(1 minute)"
-    assert _targets(rule) == [assembly.function("reaper").name]
+    assert _targets(rule) == [assembly.alias("reaper").name]
 
 
 def test_an_execution_that_failed_is_told_to_the_reaper(assembly):
@@ -86,12 +83,13 @@ def test_an_execution_that_failed_is_told_to_the_reaper(assembly):
     assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
     machine = assembly.one("AWS::StepFunctions::StateMachine").name
     assert pattern["detail"]["stateMachineArn"] == [{"Ref": machine}]
-    assert _targets(rule) == [assembly.function("reaper").name]
+    assert _targets(rule) == [assembly.alias("reaper").name]
 
 
 def test_wake_sees_the_heads_of_busy_threads_and_reports_single_failures(assembly):
     source = assembly.consumer("wake")
-    assert source["FunctionName"] == {"Ref": assembly.function("wake").name}
+    assert {"Ref": assembly.alias("wake").name} in flattened(source["FunctionName"])
+    assert ":live" in flattened(source["FunctionName"])
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["BisectBatchOnFunctionError"] is True
     # What cannot be started must not hold up the shard for a day: the sweep starts it.
@@ -108,4 +106,5 @@ def test_the_state_machine_may_call_what_its_states_name(assembly, folder):
     machine = assembly.one("AWS::StepFunctions::StateMachine").properties
     role = machine["RoleArn"]["Fn::GetAtt"][0]
     (invoke,) = [s for s in assembly.statements(role) if s["Action"] == "lambda:InvokeFunction"]
-    assert {"Fn::GetAtt": [assembly.function(folder).name, "Arn"]} in invoke["Resource"]
+    assert {"Ref": assembly.alias(folder).name} in invoke["Resource"]
+    assert len(invoke["Resource"]) == len(STATES)

@@ -17,7 +17,7 @@ FUNCTIONS = ("websocket", "fan_out")
 def test_a_socket_has_its_three_routes_and_they_reach_the_function(assembly):
     routes = assembly.all("AWS::ApiGatewayV2::Route")
     assert {r.properties["RouteKey"] for r in routes} == {"$connect", "$disconnect", "$default"}
-    name = assembly.function("websocket").name
+    name = assembly.alias("websocket").name
     for integration in assembly.all("AWS::ApiGatewayV2::Integration"):
         assert integration.properties["IntegrationType"] == "AWS_PROXY"
         assert name in json.dumps(integration.properties["IntegrationUri"])

@@ -43,7 +43,7 @@ def test_a_stream_is_sent_as_it_is_made(assembly, path):
     assert integration["Type"] == "AWS_PROXY"
     assert integration["ResponseTransferMode"] == "STREAM"
     *_, function, end = integration["Uri"]["Fn::Join"][1]
-    assert function["Fn::GetAtt"][0] == assembly.function("stream").name
+    assert function == {"Ref": assembly.alias("stream").name}
     assert end == "/response-streaming-invocations"
     assert ":lambda:path/2021-11-15/functions/" in str(integration["Uri"])
 
@@ -61,7 +61,7 @@ def test_everything_else_is_answered_by_the_api_function(assembly):
         children = {w.removeprefix(way) for w in ways if w.rpartition("/")[0] == way}
         assert any("{" in child for child in children) or way.endswith("{proxy+}"), way
         integration = found[way, "ANY"]
-        assert assembly.function("api").name in json.dumps(integration["Uri"])
+        assert assembly.alias("api").name in json.dumps(integration["Uri"])
         assert "ResponseTransferMode" not in integration
 
 
@@ -109,7 +109,7 @@ def test_streams_may_be_limited_and_made_shorter_and_run_on_either_processor(ass
         tmp_path / "out",
         layer=str(tmp_path / "layer"),
         architecture="x86_64",
-        stream_concurrency="50",
+        reserved_concurrency={"stream": 50},
         stream_seconds="120",
     )
     function = changed.function("stream").properties

@@ -154,4 +154,4 @@ class Bench:
             judge(request)
 
     def sweep(self):
-        return recovery.sweep(self.app)
+        return recovery.sweep(self.app).visited

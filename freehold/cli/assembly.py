@@ -1,0 +1,61 @@
+"""What `cdk synth` wrote: the stacks that a deployment would make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_STACK = "aws:cloudformation:stack"
+
+
+class AssemblyUnusable(Exception):
+    """The message is one line for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """`stacks` are templates by the names of their stacks. `bootstrap_version` is the least that
+    the CDK's own stack must have, and `bootstrap_parameter` says where its version stands.
+    """
+
+    stacks: Mapping[str, Mapping[str, Any]]
+    bootstrap_version: int
+    bootstrap_parameter: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Assembly:
+        """Raises AssemblyUnusable where there is none."""
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            found = {
+                name: artifact["properties"]
+                for name, artifact in manifest["artifacts"].items()
+                if artifact["type"] == _STACK
+            }
+            return cls(
+                stacks={
+                    properties.get("stackName", name): json.loads(
+                        (folder / properties["templateFile"]).read_text()
+                    )
+                    for name, properties in found.items()
+                },
+                bootstrap_version=max(p["requiresBootstrapStackVersion"] for p in found.values()),
+                bootstrap_parameter=next(iter(found.values()))["bootstrapStackVersionSsmParameter"],
+            )
+        except (OSError, ValueError, KeyError, StopIteration) as error:
+            raise AssemblyUnusable(f"{folder} holds no synthesized stacks") from error
+
+    def resources(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """Properties of every resource of a type."""
+        for template in self.stacks.values():
+            for resource in template.get("Resources", {}).values():
+                if resource["Type"] == kind:
+                    yield resource.get("Properties", {})
+
+    def reserved_concurrency(self) -> int:
+        """Of all functions together."""
+        functions = self.resources("AWS::Lambda::Function")
+        return sum(int(f.get("ReservedConcurrentExecutions", 0)) for f in functions)
