@@ -29,19 +29,12 @@ class NotServed(Exception):
 
 
 def read_stream(client: Anthropic, session_id: str, patience: float) -> int:
-    """How many events a stream has from the first to the one that says idle. Raises NotServed,
-    StepFailed.
-    """
-    import anthropic  # noqa: PLC0415 - two seconds, which no other command should pay
-
-    try:
-        with client.beta.sessions.events.with_streaming_response.stream(
-            session_id, extra_headers={"Last-Event-ID": "0"}
-        ) as answer:
-            lines = (line.partition("event:") for line in answer.iter_lines())
-            return _until_idle((kind.strip() for _, found, kind in lines if found), patience)
-    except anthropic.NotFoundError:
-        raise NotServed("this installation serves no streams") from None
+    """How many events a stream has from the first to the one that says idle. Raises StepFailed."""
+    with client.beta.sessions.events.with_streaming_response.stream(
+        session_id, extra_headers={"Last-Event-ID": "0"}
+    ) as answer:
+        lines = (line.partition("event:") for line in answer.iter_lines())
+        return _until_idle((kind.strip() for _, found, kind in lines if found), patience)
 
 
 def read_socket(url: str | None, key: str, session_id: str, patience: float) -> int:
