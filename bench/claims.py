@@ -46,6 +46,7 @@ class _Counted:
         self.attempts = 0
         self._lock = threading.Lock()
         self.get, self.query, self.due = records.get, records.query, records.due
+        self.put = records.put
 
     def write(self, writes: Sequence[Write]) -> None:
         with self._lock:

@@ -25,8 +25,9 @@ from freehold.errors import (
     Unavailable,
 )
 from freehold.event_log import EventLog
+from freehold.keys import Key
 from freehold.local.runs import LocalRuns
-from freehold.ports import App, Records, Write
+from freehold.ports import App, Item, Records, Write
 from freehold.settings import Settings
 from freehold.testing.table_stream import Record, StreamedRecords
 from functions.api.handler import make_handler as make_api
@@ -81,6 +82,11 @@ class ThrottledRecords:
         self._records.write(writes)
         if self._weather.strikes("writes not answered", 0.005):
             raise AmbiguousWrite
+
+    def put(self, key: Key, item: Item) -> None:
+        if self._weather.strikes("writes refused", 0.003):
+            raise Unavailable("The store cannot take the write.", retry_after=1)
+        self._records.put(key, item)
 
 
 class Shard:

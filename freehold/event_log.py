@@ -196,8 +196,10 @@ class EventLog:
                 yield from (e for e in self._entry(key, item).sequenced if e.seq > beyond)
             at = start[0][0].sk if start else ""
         while more:
-            bound = {"before": at} if reverse else {"after": at}
-            page = self._records.query(feed, limit=_PAGE, reverse=reverse, **bound)
+            before, after = (at, "") if reverse else ("", at)
+            page = self._records.query(
+                feed, before=before, after=after, limit=_PAGE, reverse=reverse
+            )
             for place, item in page.items:
                 at = place.sk
                 events = self._entry(key, item).sequenced

@@ -15,7 +15,7 @@ from typing import Any, cast
 from freehold import keys
 from freehold.ids import new_id
 from freehold.keys import Key
-from freehold.ports import Item, Records, Write
+from freehold.ports import Item, Records
 from freehold.toolset import JsonObject
 
 LEASE = timedelta(seconds=60)
@@ -68,11 +68,16 @@ def wants_previews(records: Records, topic: str, now: datetime) -> bool:
     return False
 
 
-def preview_write(topic: str, frames: Sequence[JsonObject], now: datetime) -> Write:
-    """An item of frames, in order; items sort by when they were made."""
+def preview_row(
+    topic: str, frames: Sequence[JsonObject], now: datetime, *, follows: str = ""
+) -> tuple[Key, Item]:
+    """An item of frames, in order; items sort by when they were made. `follows`: the sort key of
+    the one before it that is known to be written, by which a reader knows that one is missing.
+    """
     key = Key(keys.previews(topic), new_id("preview", now))
     text = json.dumps(frames, separators=(",", ":"))
-    return Write(key, put={"frames": text, "expires_at": _seconds(now + PREVIEW_LIFE)})
+    expires_at = _seconds(now + PREVIEW_LIFE)
+    return key, {"frames": text, "follows": follows, "expires_at": expires_at}
 
 
 def frames_of(row: Item) -> list[JsonObject]:

@@ -89,13 +89,20 @@ class Records(Protocol):
         prefix: str = "",
         limit: int = 1000,
         reverse: bool = False,
+        consistent: bool = True,
     ) -> Page:
         """Items of a partition with `after < sk < before` (empty = open) that start with `prefix`;
-        reverse = newest first.
+        reverse = newest first. Without `consistent`, at half the price, what was written a moment
+        ago may be missing, and what was written after it may not.
         """
 
     def write(self, writes: Sequence[Write]) -> None:
         """All of it or nothing."""
+
+    def put(self, key: Key, item: Item) -> None:
+        """One item whole, under no condition, at half the price of `write`. For an item that is
+        never written again: it may arrive after Unavailable was raised.
+        """
 
     def due(self, prefix: str, limit: int = 1000) -> tuple[Key, ...]:
         """Keys of items whose `due` attribute starts with `prefix`, in its order. May lag on AWS.

@@ -69,7 +69,7 @@ class Reader:
     """What one reader asks for in the hour, from ADR 0007; not counted, but computed."""
 
     looks_a_second: Decimal = Decimal(4)
-    """Of a stream at the feed while something happens, each a consistent read."""
+    """Of a stream at the feed and at previews while something happens, none of them consistent."""
     previews_a_second: Decimal = Decimal(4)
     """Items of previews while the model speaks: written for anyone, read by each, sent to each."""
     events_of_a_turn: Decimal = Decimal(10)
@@ -153,7 +153,7 @@ def stream(
     """One reader over SSE with previews for the whole hour: a function of its own."""
     hour, reader = hour or Hour(), reader or Reader()
     speaking = hour.model_seconds * hour.turns
-    looks = reader.looks_a_second * 3600 + reader.looks_a_second * speaking
+    looks = reader.looks_a_second * (3600 + speaking) / 2
     megabytes = functions.megabytes.get("stream", reader.stream_megabytes)
     return (
         CostLine(f"Lambda stream, {megabytes} MB", functions.seconds(table, megabytes, _HOUR)),
@@ -186,8 +186,8 @@ def socket(
 
 
 def _previews(table: PriceTable, speaking: Decimal, reader: Reader) -> CostLine:
-    """An item of up to 1 KB each, by a transaction. Their expiry is free."""
-    units = reader.previews_a_second * speaking * 2
+    """An item of up to 1 KB each, put by itself. Their expiry is free."""
+    units = reader.previews_a_second * speaking
     return CostLine("preview items", table.cost("dynamodb.write_unit", units))
 
 

@@ -31,11 +31,12 @@ class Fault(Enum):
     KILLED_BEFORE = "Killed; nothing was applied"
     KILLED_AFTER = "Killed; it was applied"
     LOST = "AmbiguousWrite; it never arrived (writes only)"
-    UNANSWERED = "AmbiguousWrite; it was applied (writes only)"
+    UNANSWERED = "AmbiguousWrite, of a put Unavailable; it was applied (writes and puts only)"
     HELD = "AmbiguousWrite; it lands when `land` is called (writes only)"
 
 
 _WRITES_ONLY = {Fault.LOST, Fault.UNANSWERED, Fault.HELD}
+_MAY_BE_UNSURE = {*(("write", fault) for fault in _WRITES_ONLY), ("put", Fault.UNANSWERED)}
 
 
 class FaultyRecords:
@@ -55,9 +56,9 @@ class FaultyRecords:
         self._held: list[Sequence[Write]] = []
         self._lock = threading.Lock()
         for (name, number), fault in self._plan.items():
-            if name not in {"get", "query", "write", "due"} or number < 1:
+            if name not in {"get", "query", "write", "put", "due"} or number < 1:
                 raise ValueError(f"there is no call {name} {number}")
-            if fault in _WRITES_ONLY and name != "write":
+            if fault in _WRITES_ONLY and (name, fault) not in _MAY_BE_UNSURE:
                 raise ValueError(f"a {name} cannot be {fault.name}")
 
     @property
@@ -91,11 +92,18 @@ class FaultyRecords:
         prefix: str = "",
         limit: int = 1000,
         reverse: bool = False,
+        consistent: bool = True,
     ) -> Page:
         return self._call(
             "query",
             lambda: self._records.query(
-                pk, after=after, before=before, prefix=prefix, limit=limit, reverse=reverse
+                pk,
+                after=after,
+                before=before,
+                prefix=prefix,
+                limit=limit,
+                reverse=reverse,
+                consistent=consistent,
             ),
         )
 
@@ -104,6 +112,9 @@ class FaultyRecords:
 
     def write(self, writes: Sequence[Write]) -> None:
         self._call("write", lambda: self._records.write(writes), writes)
+
+    def put(self, key: Key, item: Item) -> None:
+        self._call("put", lambda: self._records.put(key, item))
 
     def _call(self, name: str, call: Callable[[], T], writes: Sequence[Write] = ()) -> T:
         with self._lock:
@@ -120,6 +131,8 @@ class FaultyRecords:
             raise AmbiguousWrite(f"{name} {number} was lost by plan")
         if fault is not Fault.KILLED_BEFORE:
             call()
+        if fault is Fault.UNANSWERED and name == "put":
+            raise Unavailable(f"the answer to put {number} was lost by plan")
         if fault is Fault.UNANSWERED:
             raise AmbiguousWrite(f"the answer to {name} {number} was lost by plan")
         raise Killed(f"{name} {number}")

@@ -53,6 +53,10 @@ class StreamedRecords:
                 if new is not None and new != old:
                     self._tell(key, new, is_new=old is None)
 
+    def put(self, key: Key, item: Item) -> None:
+        """As the port."""
+        self.write([Write(key, put=item)])
+
     def _tell(self, key: Key, image: Item, *, is_new: bool) -> None:
         record = {
             "eventSource": "aws:dynamodb",

@@ -93,7 +93,7 @@ class World:
             assert self.invoke() == []
 
     def preview(self, *frames):
-        self.app.records.write([listeners.preview_write(self.topic, frames, self.app.clock())])
+        self.app.records.put(*listeners.preview_row(self.topic, frames, self.app.clock()))
 
     def row(self, name):
         return self.app.records.get([keys.socket_listener(self.topic, name)])[0]

@@ -138,10 +138,10 @@ def test_who_comes_in_the_middle_gets_no_end_without_its_beginning(records, topi
     assert written(records, topic) == [[start("f")]]
 
 
-@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.LOST, Fault.UNANSWERED])
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.UNANSWERED])
 def test_what_is_written_of_an_event_is_a_prefix(records, topic, fault):
     listen(records, topic)
-    faulty = FaultyRecords(records, {("write", 2): fault})
+    faulty = FaultyRecords(records, {("put", 2): fault})
     announcement = Announcement(faulty, topic, now)
     announcement.add(start("e"))
     for text in "abc":
@@ -179,6 +179,9 @@ class StuckRecords:
         return self._wait()
 
     def write(self, _):
+        return self._wait()
+
+    def put(self, *_):
         return self._wait()
 
     def _wait(self):
@@ -275,19 +278,45 @@ def test_previews_are_delivered_before_the_bell_of_what_supersedes_them(records,
     watching.follow(seen.append)
     watching.look()
     seen.clear()
-    records.write([listeners.preview_write(topic, [start("e")], now())])
+    records.put(*listeners.preview_row(topic, [start("e")], now()))
     commit(records, topic, 1)
     watching.look()
     assert seen == [start("e"), "ring"]
 
 
-def test_old_previews_are_not_read(records, topic):
-    old = now() - timedelta(minutes=1)
-    records.write([listeners.preview_write(topic, [start("old")], old)])
+def test_previews_end_where_one_is_missing_until_it_is_there(records, topic):
+    """A read that lags may show an item and not yet the one before it."""
     seen = []
     watching = by_hand(records, topic)
     watching.follow(seen.append)
-    records.write([listeners.preview_write(topic, [start("new")], now())])
+    earlier = listeners.preview_row(topic, [start("e")], now())
+    later = listeners.preview_row(topic, [delta("e", "x")], now(), follows=earlier[0].sk)
+    records.put(*later)
+    watching.look()
+    assert seen == []
+    records.put(*earlier)
+    watching.look()
+    assert seen == [start("e"), delta("e", "x")]
+
+
+def test_an_item_follows_the_last_one_that_is_known_to_be_written(records, topic):
+    refused = FaultyRecords(records, {("put", 2): Fault.REFUSED})
+    listen(records, topic)
+    announcement = Announcement(refused, topic, now)
+    for name in "efg":
+        announcement.add(start(name))
+        announcement.advance()
+    (first, first_row), (_, second_row) = records.query(keys.previews(topic)).items
+    assert (first_row["follows"], second_row["follows"]) == ("", first.sk)
+
+
+def test_old_previews_are_not_read(records, topic):
+    old = now() - timedelta(minutes=1)
+    records.put(*listeners.preview_row(topic, [start("old")], old))
+    seen = []
+    watching = by_hand(records, topic)
+    watching.follow(seen.append)
+    records.put(*listeners.preview_row(topic, [start("new")], now()))
     watching.look()
     assert seen == [start("new")]
 

@@ -70,6 +70,15 @@ def read(request: Callable[[], T]) -> T:
 
     Raises ClientError for what no repetition helps: permissions, a table that is not there.
     """
+    return _repeated(request, "The store cannot be read.")
+
+
+def put(request: Callable[[], object]) -> None:
+    """As `read`, of a write that may be made twice."""
+    _repeated(request, "The store cannot take the write.")
+
+
+def _repeated(request: Callable[[], T], failure: str) -> T:
     cause: Exception | None = None
     for _ in pauses():
         try:
@@ -80,7 +89,7 @@ def read(request: Callable[[], T]) -> T:
             if not _may_be_repeated(error):
                 raise
             cause = error
-    raise Unavailable("The store cannot be read.", retry_after=1) from cause
+    raise Unavailable(failure, retry_after=1) from cause
 
 
 def write(

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from freehold.adapters.dynamodb import attempts, expressions, schema
-from freehold.adapters.dynamodb.attributes import Attribute, from_key, to_item, to_key
+from freehold.adapters.dynamodb.attributes import Attribute, from_item, from_key, to_item, to_key
 from freehold.adapters.dynamodb.transaction import Transaction
 from freehold.errors import Unavailable
 from freehold.items import limits
@@ -23,8 +23,9 @@ _Attributes = Mapping[str, Attribute]
 class DynamoRecords:
     """`Records` in one table. Threads share an instance; it keeps no state but its client.
 
-    Every read but `due` is consistent. A transaction that met another one on the way is StaleRead
-    without a reason; Unavailable when the table was too busy for a few seconds.
+    Every read is consistent but `due`, and a `query` that need not be. A transaction that met
+    another one on the way is StaleRead without a reason; Unavailable when the table was too busy
+    for a few seconds.
     """
 
     def __init__(self, client: Any, table_name: str) -> None:
@@ -50,6 +51,15 @@ class DynamoRecords:
         )
         attempts.write(send, transaction.refusal)
 
+    def put(self, key: Key, item: Item) -> None:
+        """As the port. What lost its answer is asked for again: the same item, so nothing is lost
+        by it.
+        """
+        limits.check([Write(key, put=item)])
+        limits.check_size(key, item)
+        request = partial(self._client.put_item, TableName=self._table, Item=from_item(key, item))
+        attempts.put(request)
+
     def get(self, keys: Sequence[Key]) -> list[Item | None]:
         """As the port. Raises ValueError for more than 100 keys."""
         limits.check_get(keys)
@@ -69,6 +79,7 @@ class DynamoRecords:
         prefix: str = "",
         limit: int = 1000,
         reverse: bool = False,
+        consistent: bool = True,
     ) -> Page:
         """As the port; `more` may be true where the page ended with the partition."""
         limits.check_query(pk, after, before, prefix, limit=limit)
@@ -78,7 +89,7 @@ class DynamoRecords:
         names = expressions.Placeholders()
         request = {
             "KeyConditionExpression": expressions.sort_keys(pk, wanted, names),
-            "ConsistentRead": True,
+            "ConsistentRead": consistent,
             "ScanIndexForward": not reverse,
             **names.parameters(),
         }

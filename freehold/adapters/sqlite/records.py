@@ -62,6 +62,10 @@ class SqliteRecords:
         if writes:
             self._writer.write(Transaction(writes))
 
+    def put(self, key: Key, item: Item) -> None:
+        """As the port."""
+        self.write([Write(key, put=item)])
+
     def get(self, keys: Sequence[Key]) -> list[Item | None]:
         """As the port. Raises ValueError for more than 100 keys."""
         limits.check_get(keys)
@@ -82,6 +86,7 @@ class SqliteRecords:
         prefix: str = "",
         limit: int = 1000,
         reverse: bool = False,
+        consistent: bool = True,  # noqa: ARG002 - every read of a file is
     ) -> Page:
         """As the port; `more` is exact."""
         limits.check_query(pk, after, before, prefix, limit=limit)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from freehold import listeners
 from freehold.adapters.table_feed.rounds import Rounds
-from freehold.errors import AmbiguousWrite, StaleRead, Unavailable
+from freehold.errors import Unavailable
 from freehold.ports import Records
 from freehold.toolset import JsonObject
 
@@ -66,6 +66,7 @@ class Announcement:
         self._clock = clock
         self._is_heard: bool | None = None
         self._looked_at = -math.inf
+        self._written = ""
         self._frames: list[JsonObject] = []
         self._characters = 0
         self._event_id = ""
@@ -124,9 +125,11 @@ class Announcement:
             return frames
 
     def _write(self, frames: list[JsonObject]) -> None:
+        key, row = listeners.preview_row(self.topic, frames, self._clock(), follows=self._written)
         try:
-            self._records.write([listeners.preview_write(self.topic, frames, self._clock())])
-        except (AmbiguousWrite, StaleRead, Unavailable):
+            self._records.put(key, row)
+            self._written = key.sk
+        except Unavailable:
             _log.warning("previews_not_written")
             self._shed()
 

@@ -83,7 +83,10 @@ class Watch:
         if self._place is None:
             page = self._records.query(self._topic, limit=1, reverse=True)
         else:
-            page = self._records.query(self._topic, after=self._place, limit=_PAGE)
+            # A commit that this does not show yet is shown by the next look.
+            page = self._records.query(
+                self._topic, after=self._place, limit=_PAGE, consistent=False
+            )
         has_news = bool(page.items) or self._place is None
         self._place = page.items[-1][0].sk if page.items else self._place or ""
         if has_news:
@@ -91,9 +94,14 @@ class Watch:
         return has_news
 
     def _deliver(self) -> bool:
+        """Up to where one is missing, which the next look will show: what is sent is a prefix."""
         partition = keys.previews(self._topic)
-        page = self._records.query(partition, after=self._preview_place, limit=_PAGE)
+        page = self._records.query(
+            partition, after=self._preview_place, limit=_PAGE, consistent=False
+        )
         for key, row in page.items:
+            if str(row.get("follows", "")) > self._preview_place:
+                break
             self._preview_place = key.sk
             for frame in listeners.frames_of(row):
                 call_all(self._followers, "preview_failed", frame)

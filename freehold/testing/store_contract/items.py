@@ -43,6 +43,19 @@ def values_come_back_as_they_were(records: Records, pk: str) -> None:
     assert records.query(pk).items[0] == (Key(pk, "a"), item)
 
 
+def an_item_is_put_whole(records: Records, pk: str) -> None:
+    """Also over one that is there. Consistent or not, a read shows whole items."""
+    key = Key(pk, "a")
+    records.write([Write(key, put={"is": "old", "was": 1})])
+    put: dict[str, Value] = {"is": "new", "bytes": b"x"}
+    records.put(key, put)
+    assert records.get([key]) == [put]
+    assert records.query(pk) == Page(((key, put),), more=False)
+    records.put(Key(pk, "b"), {})
+    # What is written last may be missing where the read need not be consistent.
+    assert records.query(pk, consistent=False).items[:1] == ((key, put),)
+
+
 def nothing_is_aliased(records: Records, pk: str) -> None:
     key = Key(pk, "a")
     inner: list[Value] = [1]

@@ -97,8 +97,8 @@ def _walk(records: Records, pk: str, limit: int, *, reverse: bool) -> list[str]:
     found: list[str] = []
     at, more = "", True
     while more:
-        bound = {"before": at} if reverse else {"after": at}
-        page = records.query(pk, limit=limit, reverse=reverse, **bound)
+        before, after = (at, "") if reverse else ("", at)
+        page = records.query(pk, before=before, after=after, limit=limit, reverse=reverse)
         assert len(page.items) <= limit
         found += [key.sk for key, _ in page.items]
         at, more = found[-1], page.more
