@@ -247,8 +247,10 @@ class Sandboxes(Protocol):
         """Begins to start it, if it is not running, and returns at once. Never raises."""
 
     def boot(self, sandbox: SandboxRef) -> str:
-        """The boot id of the running sandbox, started if need be. Raises SandboxLost when none can
-        be had.
+        """The boot id of the running sandbox, started if need be.
+
+        Raises SandboxStarting where that takes longer than a caller should be kept, SandboxLost
+        when none can be had.
         """
 
     def execute(self, sandbox: SandboxRef, boot_id: str, call: ToolCall) -> ToolResult | None:

@@ -75,8 +75,13 @@ LAYERS = {
     ),
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
-        CORE | {"freehold.adapters", "freehold.settings_aws", "freehold.testing.scripted_model"},
+        CORE
+        | {"freehold.adapters", "freehold.bootstrap_fargate", "freehold.settings_aws"}
+        | {"freehold.testing.scripted_model"},
         {"pydantic", "snapshot_restore_py"},
+    ),
+    "freehold.bootstrap_fargate": Layer(
+        CORE | {"freehold.adapters", "freehold.settings_aws"}, {"pydantic"}
     ),
     "freehold.testing": Layer(
         ANYTHING,
@@ -131,6 +136,14 @@ LAYERS = {
             set(),
         )
         for folder in ("api", "run_turn", "run_tools", "reaper", "wake", "websocket", "fan_out")
+    },
+    **{
+        f"functions.{folder}.index": Layer(
+            {"freehold.bootstrap_fargate", "freehold.settings_aws"}
+            | {f"functions.{folder}", "functions.observability"},
+            set(),
+        )
+        for folder in ("dispatch", "slots", "workspaces")
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(

@@ -13,10 +13,10 @@ import pytest
 from freehold import toolset
 from freehold.adapters.subprocess_sandbox import cgroups, container, programs
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
-from freehold.adapters.subprocess_sandbox.results import parse_result
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Start
 from freehold.errors import SandboxLost
 from freehold.toolset import TOOLS, ToolResult
+from freehold.toolset.results import parse_result
 from sandbox_task.settings import parse
 
 # ---------------------------------------------------------------- results

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 from freehold import toolset
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
 from freehold.adapters.subprocess_sandbox.ladder import find_rung
-from freehold.adapters.subprocess_sandbox.results import parse_result
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Finding, Probe, Rung, Start
 from freehold.adapters.subprocess_sandbox.running import RunningSandbox
 from freehold.errors import SandboxLost, ToolError
 from freehold.toolset import WAIT_SECONDS, JsonObject, ToolCall, ToolResult
+from freehold.toolset.supervisor_calls import asked, named, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("freehold.sandboxes")
 
-_OK, _CONFLICT = 200, 409
 _IDLE_SECONDS = 30 * 60.0
 _PROBED = "probe"
 
@@ -108,7 +107,7 @@ class SubprocessSandboxes:
                 return Finding(rung.name, failed.reason, failed.remedy)
             try:
                 call = ToolCall(_PROBED, _PROBED, "bash", {"command": "echo works"})
-                result = _outcome(*running.post("/execute", _request(call, WAIT_SECONDS)))
+                result = outcome(*running.post("/execute", asked(call, WAIT_SECONDS)))
             except ToolError as failed:
                 return Finding(rung.name, str(failed))
             finally:
@@ -171,7 +170,7 @@ class SubprocessSandboxes:
         if refused is not None:
             return ToolResult.text(refused, is_error=True)
         try:
-            return _outcome(*running.post("/execute", _request(call, self._wait_seconds)))
+            return outcome(*running.post("/execute", asked(call, self._wait_seconds)))
         except SandboxLost:
             running.stop()  # it may only be deaf: then it must not go on working unheard
             raise
@@ -180,7 +179,7 @@ class SubprocessSandboxes:
         """See `Sandboxes`."""
         with suppress(SandboxLost):
             running = self._running(sandbox, boot_id)
-            running.post("/cancel", {"calls": [_named(call) for call in calls]})
+            running.post("/cancel", {"calls": [named(call) for call in calls]})
 
     def remove(self, sandbox: SandboxRef) -> None:
         """See `Sandboxes`."""
@@ -251,20 +250,3 @@ class SubprocessSandboxes:
                     running = place.running
                     if running is not None and running.idle_seconds > self._idle_seconds:
                         self._end(place)
-
-
-def _named(call: ToolCall) -> JsonObject:
-    return {"thread_id": call.thread_id, "event_id": call.event_id, "digest": call.digest}
-
-
-def _request(call: ToolCall, wait: float) -> JsonObject:
-    return {**_named(call), "name": call.name, "input": call.input, "wait": wait}
-
-
-def _outcome(status: int, answer: JsonObject) -> ToolResult | None:
-    """What an answer to `/execute` says. Raises SandboxLost, ToolError."""
-    if status == _OK:
-        return None if answer.get("status") == "running" else parse_result(answer)
-    if status == _CONFLICT and answer.get("error") == "digest":
-        raise ToolError("A call of this id was made before, with another input.")
-    raise SandboxLost("The sandbox refused the call.")
