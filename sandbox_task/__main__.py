@@ -19,7 +19,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from sandbox_task import processes
+from sandbox_task import egress_relay, processes
 from sandbox_task.calls import Calls
 from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
@@ -55,6 +55,8 @@ def main() -> None:
     settings = parse(sys.argv[1])
     boot_id = settings.boot_id or f"boot_{os.urandom(16).hex()}"
     _prepare(settings)
+    if settings.egress:
+        egress_relay.start(settings.egress)
     spawner = Spawner()
     launcher = make_launcher(settings, spawner)
     watchdog = Watchdog(settings, launcher.own_processes())

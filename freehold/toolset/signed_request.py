@@ -1,4 +1,4 @@
-"""What the server signs and the supervisor in the sandbox verifies (DESIGN 7)."""
+"""What the server signs, and a sandbox's supervisor or the egress proxy verifies (DESIGN 7)."""
 
 from __future__ import annotations
 

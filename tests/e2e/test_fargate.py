@@ -28,6 +28,8 @@ from tests.e2e.test_session import (
 from tests.infra.templates import listed
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.timeout(600)  # a second account is deployed
+
 UNUSED = {
     "No task is started ahead here, nor is one found of which nobody knows whether it was.": {
         ("slots", "ecs:RunTask"),

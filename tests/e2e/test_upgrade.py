@@ -21,7 +21,7 @@ from tests.infra.templates import ALWAYS
 from tests.ministack import ministack
 from tests.servers import Server
 
-SOURCES = ("freehold", "functions", "infra", "statemachines", "cdk.json")
+SOURCES = ("egress_proxy", "freehold", "functions", "infra", "statemachines", "cdk.json")
 OLD, NEW = "This server has no sandbox yet", "The next version has no sandbox"
 ASKS = {**TOOLSET, "default_config": {"permission_policy": {"type": "always_ask"}}}
 

@@ -79,7 +79,11 @@ def test_third_party_code_comes_from_one_layer_for_the_same_processor(assembly, 
 def test_the_functions_share_one_code_of_nothing_but_our_packages(assembly):
     (key,) = {f.properties["Code"]["S3Key"] for f in assembly.all("AWS::Lambda::Function")}
     asset = assembly.folder / f"asset.{key.removesuffix('.zip')}"
-    assert sorted(path.name for path in asset.iterdir()) == ["freehold", "functions"]
+    assert sorted(path.name for path in asset.iterdir()) == [
+        "egress_proxy",
+        "freehold",
+        "functions",
+    ]
     packed = {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()}
     assert not [path for path in packed if path.suffix == ".pyc"]
     assert all((asset / "functions" / folder / "index.py").exists() for folder in FUNCTIONS)
