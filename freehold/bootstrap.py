@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freehold.adapters.blobs import DirectoryBlobs
 from freehold.adapters.claude import ClaudeModel, endpoint_of
+from freehold.adapters.egress import LaptopEgress
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.adapters.web import PublicWeb
+from freehold.engine.environment import sandbox_network
 from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Runs
@@ -20,8 +23,9 @@ from freehold.wire.base import build_models
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
-    from freehold.ports import Sandboxes, Web
+    from freehold.ports import Blobs, Records, Sandboxes, Secrets, Web
     from freehold.settings import Settings
 
 
@@ -55,7 +59,7 @@ def local(
         secrets=secrets,
         log=EventLog(records, blobs, secrets),
         model=model,
-        sandboxes=sandboxes or SubprocessSandboxes(directory, secrets, settings.sandbox),
+        sandboxes=sandboxes or _sandboxes(settings, records, blobs, secrets),
         runs=runs,
         feed=feed,
         clock=clock,
@@ -66,6 +70,30 @@ def local(
 def _web(settings: Settings, model: Model) -> Web:
     search_model = model if settings.model_searches else None
     return PublicWeb(settings.search_url, settings.search_key, search_model=search_model)
+
+
+def _sandboxes(
+    settings: Settings, records: Records, blobs: Blobs, secrets: Secrets
+) -> SubprocessSandboxes:
+    return SubprocessSandboxes(
+        settings.data_dir,
+        secrets,
+        settings.sandbox,
+        egress=laptop_egress(settings, settings.data_dir, secrets),
+        network_of=partial(sandbox_network, records, blobs),
+    )
+
+
+def laptop_egress(settings: Settings, directory: Path, secrets: Secrets) -> LaptopEgress | None:
+    """The way out of sandboxes whose files are in `directory`; None where it is turned off."""
+    if settings.network == "off":
+        return None
+    return LaptopEgress(
+        directory / "egress",
+        secrets,
+        package_hosts=settings.package_hosts,
+        refused_ranges=settings.refused_ranges,
+    )
 
 
 def _model(settings: Settings) -> Model:

@@ -25,6 +25,7 @@ from freehold.ports import App, Connections, Model, Records, Runs, Web
 from freehold.settings_aws import (
     FunctionEnvironment,
     LiveEnvironment,
+    SessionsEnvironment,
     StoreEnvironment,
     TurnEnvironment,
 )
@@ -32,13 +33,13 @@ from freehold.settings_aws import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from freehold.ports import Sandboxes
+    from freehold.ports import Sandboxes, Secrets
 
 _log = logging.getLogger("freehold.model")
 
 
 def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) -> App:
-    """Sends nothing yet. `sandboxes` replaces the adapter that refuses every tool.
+    """Sends nothing yet. `sandboxes` replaces those of the environment.
 
     Only an environment of `run_turn` has a model; with another, asking one is a defect.
     """
@@ -53,7 +54,7 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
         secrets=secrets,
         log=EventLog(table, blobs, secrets),
         model=model,
-        sandboxes=sandboxes or NoSandbox(),
+        sandboxes=sandboxes or _sandboxes(environment, table, secrets),
         runs=runs(environment),
         feed=TableFeed(table, now, ring_seconds=_ring_seconds(environment)),
         clock=now,
@@ -74,6 +75,14 @@ def runs(environment: FunctionEnvironment) -> Runs:
 def connections(url: str) -> Connections:
     """The WebSockets of the API behind `url`."""
     return GatewayConnections(connections_client(url))
+
+
+def _sandboxes(environment: StoreEnvironment, table: Records, secrets: Secrets) -> Sandboxes:
+    if isinstance(environment, SessionsEnvironment) and environment.sandbox_cluster_arn:
+        from freehold.bootstrap_fargate import sandboxes  # noqa: PLC0415 - where there are any
+
+        return sandboxes(environment, table, secrets)
+    return NoSandbox()
 
 
 def warm_up(app: App) -> None:

@@ -128,6 +128,16 @@ class SandboxLost(ToolError):
     """
 
 
+class SandboxStarting(Exception):
+    """The sandbox is not there yet. Nothing is wrong and nothing was begun: ask again in `seconds`,
+    in another invocation.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the sandbox starts; ask again in {seconds} s")
+        self.seconds = seconds
+
+
 class ModelError(Exception):
     """A model request that failed. `kind` is a `session.error` type without its `_error` suffix
     (BEHAVIOUR 9). `refused`: the model takes no request with this content, now or later.

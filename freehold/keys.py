@@ -9,7 +9,7 @@ The partitions of one workspace `W`, with their sort keys:
 - `W/agent/{id}`: `head` and `version/{n}`. `W/environment/{id}`: `head`.
 - `W/name/{kind}/{name}`: the claim on a unique name.
 - `W/session/{id}`: `doc` (what rarely changes), `state` (counters of the log), `thread/{id}/head`,
-  `thread/{id}/claim`.
+  `thread/{id}/claim`, `sandbox` (where its files are on AWS).
 - `W/idempotency`: a record per `Idempotency-Key`, by its hash. The answers lie with what was made,
   as `answer/{hash}`.
 - `W/limits`: the requests of this minute, by kind.
@@ -19,8 +19,9 @@ The partitions of one workspace `W`, with their sort keys:
 - `W/previews/{thread}`: frames of previews, by the time they were gathered; short-lived.
 
 What belongs to no workspace: `api_key`, `ticket` and `connection`, which are looked up before their
-workspace is known, `workspace` itself, and `installation_key`. A connection's partition holds
-`connection` and a row `feed/{topic}` for each feed that it follows.
+workspace is known, `workspace` itself, `installation_key`, and what sandboxes on AWS are made of:
+`_slots` and `_free_slots` with a row for each slot by its id, `_file_systems/{id}`. A connection's
+partition holds `connection` and a row `feed/{topic}` for each feed that it follows.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class SessionKey:
 
     def feed(self, thread_id: str) -> str:
         return feed(self.workspace_id, thread_id)
+
+    def sandbox(self) -> Key:
+        return Key(self.partition, "sandbox")
 
     def index(self) -> Key:
         return Key(f"{self.workspace_id}/sessions", self.session_id)
@@ -210,3 +214,24 @@ def workspace(name_: str) -> Key:
 def installation_key(use: str) -> Key:
     """A key of the whole installation, sealed: `mac` or `sign`."""
     return Key(f"_installation/{use}", "key")
+
+
+SLOTS = "_slots"
+FREE_SLOTS = "_free_slots"
+
+
+def slot(slot_id: str) -> Key:
+    return Key(SLOTS, slot_id)
+
+
+def parse_slot(key: Key) -> str:
+    """The inverse of `slot`."""
+    return key.sk
+
+
+def free_slot(slot_id: str) -> Key:
+    return Key(FREE_SLOTS, slot_id)
+
+
+def file_system(file_system_id: str) -> Key:
+    return Key(f"_file_systems/{file_system_id}", "count")

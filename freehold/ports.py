@@ -16,6 +16,8 @@ from freehold.keys import Key
 from freehold.toolset import JsonObject, ToolCall, ToolResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from freehold.event_log import EventLog
     from freehold.settings import Settings
 
@@ -243,6 +245,40 @@ class SandboxRef:
     session_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a sandbox may reach: `hosts`, exact names or `*.` and what lies below, None = all that
+    is public; the hosts of package managers; hosts of MCP servers.
+    """
+
+    hosts: tuple[str, ...] | None = ()
+    package_managers: bool = False
+    mcp_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSocket:
+    """A sandbox's way out on this machine: a proxy behind the socket `socket` in `directory`, which
+    stays in its place when the proxy is another. `variables` are for the tools' environment.
+    """
+
+    directory: Path
+    token: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Egress(Protocol):
+    """Ways out of sandboxes on this machine."""
+
+    def open(self, session_id: str, network: Network) -> EgressSocket:
+        """A way with a new token. The one that the session had before is closed. Raises OSError
+        when there is no proxy.
+        """
+
+    def shut(self, session_id: str) -> None:
+        """Its connections are closed. Never raises."""
+
+
 class Sandboxes(Protocol):
     """Where the model's code runs. Everything that comes back is untrusted.
 
@@ -254,8 +290,10 @@ class Sandboxes(Protocol):
         """Begins to start it, if it is not running, and returns at once. Never raises."""
 
     def boot(self, sandbox: SandboxRef) -> str:
-        """The boot id of the running sandbox, started if need be. Raises SandboxLost when none can
-        be had.
+        """The boot id of the running sandbox, started if need be.
+
+        Raises SandboxStarting where that takes longer than a caller should be kept, SandboxLost
+        when none can be had.
         """
 
     def execute(self, sandbox: SandboxRef, boot_id: str, call: ToolCall) -> ToolResult | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from egress_proxy.host_names import plain_host
 
 _HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
@@ -73,6 +76,22 @@ def _origin(text: str) -> str:
 
 Origin = Annotated[str, AfterValidator(_origin)]
 """Scheme, host and port of a web page."""
+
+
+def _host(text: str) -> str:
+    try:
+        return plain_host(text)
+    except ValueError:
+        raise ValueError("must be names of hosts, without scheme, port or path") from None
+
+
+def _range(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/8") from None
+
+
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
@@ -106,6 +125,14 @@ class Settings(BaseModel):
     Without one the Claude API searches, where it is the model; else there is no `web_search`."""
     search_key: HeaderSecret | None = None
     """`FREEHOLD_SEARCH_KEY`: sent to it as a bearer token."""
+    network: Literal["on", "off"] = "on"
+    """`off`: no sandbox has a network, whatever its environment says."""
+    package_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    """`FREEHOLD_PACKAGE_HOSTS`, separated by commas: what `allow_package_managers` reaches besides
+    the registries that the package managers of this machine are configured for."""
+    refused_ranges: tuple[Annotated[str, AfterValidator(_range)], ...] = ()
+    """`FREEHOLD_REFUSED_RANGES`, separated by commas: networks that no sandbox reaches, besides all
+    that are not the public internet's."""
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     """SQLite's durability. NORMAL may lose commits at a power cut; only benchmarks use it."""
 
@@ -175,6 +202,7 @@ class Settings(BaseModel):
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": model,
             **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
+            **{name: _listed(environment.get(_VARIABLES[name])) for name in _LISTS},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
 
@@ -202,6 +230,11 @@ def _provider(environment: Mapping[str, str], model: str) -> dict[str, object]:
     }
 
 
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part for word in (text or "").split(",") if (part := word.strip()))
+
+
+_LISTS = ("package_hosts", "refused_ranges")
 _LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
@@ -213,7 +246,7 @@ _VARIABLES = {
     "model_region": "FREEHOLD_MODEL_REGION or AWS_REGION",
     "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
     "model_ids": "FREEHOLD_MODEL_IDS",
-    **{name: f"FREEHOLD_{name.upper()}" for name in _LIMITS},
+    **{name: f"FREEHOLD_{name.upper()}" for name in (*_LIMITS, *_LISTS)},
 }
 
 

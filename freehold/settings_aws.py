@@ -7,9 +7,17 @@ secret: whoever may describe a function reads its environment.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from freehold.settings import ModelIds, ModelProvider, Region, Settings
 
@@ -42,12 +50,11 @@ Name = Annotated[str, Field(min_length=1)]
 """Of a resource; an ARN where the field says so."""
 
 
-class FunctionEnvironment(BaseModel):
-    """What every function needs: each of them may start a run. `wake` does nothing else."""
+class Environment(BaseModel):
+    """The variables of one function."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    state_machine_arn: Name
     installation: Name = "Freehold"
     """The context key `name`, a dimension of every metric: an account may hold two installations.
     The stacks set it for every function alike."""
@@ -73,6 +80,12 @@ class FunctionEnvironment(BaseModel):
         """The variables that `read` takes; a field without a value is left out."""
         given = self.model_dump(exclude_none=True)
         return {PREFIX + field.upper(): str(value) for field, value in given.items()}
+
+
+class FunctionEnvironment(Environment):
+    """What a function needs that may start a run. `wake` does nothing else."""
+
+    state_machine_arn: Name
 
 
 class StoreEnvironment(FunctionEnvironment):
@@ -119,7 +132,34 @@ class FanOutEnvironment(StoreEnvironment):
     connections_url: Name
 
 
-class TurnEnvironment(StoreEnvironment):
+class FleetEnvironment(Environment):
+    """What starting and calling sandboxes takes. Each is there or none is."""
+
+    sandbox_cluster_arn: Name | None = None
+    sandbox_subnets: Name | None = None
+    """Their ids, with commas in between."""
+    sandbox_security_group: Name | None = None
+    sandbox_dispatch_arn: Name | None = None
+    sandbox_bucket_name: Name | None = None
+    """For what is too large for a function, and for archives."""
+    sandbox_family_prefix: Name | None = None
+    sandbox_idle_minutes: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        fields = FleetEnvironment.model_fields.keys() - Environment.model_fields.keys()
+        given = {name: getattr(self, name) for name in fields}
+        missing = sorted(name for name, value in given.items() if value is None)
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"sandboxes lack {', '.join(missing)}")
+        return self
+
+
+class SessionsEnvironment(StoreEnvironment, FleetEnvironment):
+    """What a function needs that has to do with a session's sandbox."""
+
+
+class TurnEnvironment(SessionsEnvironment):
     """What a function needs besides that asks a model: `run_turn`, and `run_tools` for a search."""
 
     model: ModelProvider
@@ -181,14 +221,60 @@ class ServiceEnvironment(LiveEnvironment):
         return super().settings().model_copy(update={"max_body_bytes": Settings().max_body_bytes})
 
 
-FUNCTIONS: Mapping[str, type[FunctionEnvironment]] = {
+class SlotsEnvironment(FleetEnvironment):
+    """What `slots` needs, which makes what sandboxes are made of."""
+
+    table_name: Name
+    key_arn: Name
+    sandbox_cluster_arn: Name
+    sandbox_image: Name
+    sandbox_cpu: PositiveInt
+    sandbox_memory_mib: PositiveInt
+    sandbox_disk_gib: PositiveInt
+    sandbox_architecture: Name
+    sandbox_execution_role_arn: Name
+    sandbox_log_group: Name
+    sandbox_region: Name
+    sandbox_file_systems: Name
+    """Their ids, with commas in between."""
+    sandbox_workspaces_arns: Name
+    """Of the functions that mount them, in the same order."""
+    sandbox_pool: PositiveInt
+    sandbox_started: NonNegativeInt
+    sandbox_archive_days: PositiveInt
+
+
+class DispatchEnvironment(Environment):
+    """What `dispatch` needs: where supervisors are."""
+
+    sandbox_bucket_name: Name
+    sandbox_network: IPv4Network
+
+
+class WorkspacesEnvironment(Environment):
+    """What `workspaces` needs: where the file system is."""
+
+    sandbox_bucket_name: Name
+    mount_path: Name
+
+
+FUNCTIONS: Mapping[str, type[Environment]] = {
     "api": ApiEnvironment,
     "run_turn": TurnEnvironment,
     "run_tools": TurnEnvironment,
-    "reaper": StoreEnvironment,
+    "reaper": SessionsEnvironment,
     "wake": FunctionEnvironment,
     "stream": StreamEnvironment,
     "websocket": WebSocketEnvironment,
     "fan_out": FanOutEnvironment,
+    "slots": SlotsEnvironment,
+    "dispatch": DispatchEnvironment,
+    "workspaces": WorkspacesEnvironment,
 }
 """What each function reads, by the name of its folder."""
+SANDBOX_FUNCTIONS = frozenset({"slots", "dispatch", "workspaces"})
+"""Those that are deployed only where there are sandboxes."""
+SANDBOX_PORT = 8080
+"""Where a supervisor listens in its task."""
+TOOLS_UID = 10001
+"""The user that tools are in a sandbox, to whom all its files belong."""

@@ -1,7 +1,7 @@
 """What wakes an operator, and why (docs/aws.md says what to do then).
 
 An alarm is about what does not heal by itself, or heals so often that something is wrong. Missing
-data is silence, which is health, but for the sweep: without it nothing heals.
+data is silence, which is health, but for the sweeps: without them nothing heals.
 """
 
 from __future__ import annotations
@@ -94,6 +94,15 @@ def _of_sessions(watched: Watched) -> Iterator[Alarm]:
         periods=2,
         is_absence=True,
     )
+    if watched.slots is not None:
+        yield Alarm(
+            name="UpkeepMissing",
+            says="Nothing makes slots for new sessions, and nothing stops idle sandboxes.",
+            metric=watched.slots.resource.metric_invocations(),
+            threshold=1,
+            periods=2,
+            is_absence=True,
+        )
 
 
 def _of_the_api(watched: Watched) -> Iterator[Alarm]:
@@ -129,7 +138,7 @@ def _of_throttles(watched: Watched) -> Iterator[Alarm]:
 
 
 def _of_a_function(function: Function) -> Iterator[Alarm]:
-    name, limit = construct_id(function.folder), function.limits.seconds
+    name, limit = function.node.id, function.limits.seconds
     yield Alarm(
         name=f"{name}Errors",
         says=f"`{function.folder}` raises, or is ended by Lambda.",

@@ -23,6 +23,7 @@ from infra.engine import Engine
 from infra.live import Live
 from infra.operations import Operations
 from infra.packaging import LayerMissing
+from infra.sandboxes import Sandboxes
 from infra.stream_service import StreamService
 from infra.watched import Watched
 
@@ -38,11 +39,15 @@ FLAGS = {
 
 
 def build(app: App, context: Context) -> None:
-    """`Data` outlives the others; `Engine` runs sessions; `Api` lets clients in, and so does the
-    `StreamService` where there is one; `Live` tells them what happens; `Operations` watches.
+    """`Data` outlives the others; `Sandboxes`, where asked for, runs tools; `Engine` runs sessions;
+    `Api` lets clients in, and so does the `StreamService` where there is one; `Live` tells them
+    what happens; `Operations` watches.
     """
     data = Data(app, f"{context.name}-Data", context=context)
-    engine = Engine(app, f"{context.name}-Engine", context=context, data=data)
+    sandboxes = None
+    if context.sandbox == "fargate":
+        sandboxes = Sandboxes(app, f"{context.name}-Sandboxes", context=context, data=data)
+    engine = Engine(app, f"{context.name}-Engine", context=context, data=data, sandboxes=sandboxes)
     api = Api(
         app,
         f"{context.name}-Api",
@@ -76,7 +81,11 @@ def build(app: App, context: Context) -> None:
         state_machine=engine.state_machine,
         rest_api=api.rest_api,
         reaper=engine.reaper,
-        functions=[*engine.functions, api.function, api.stream, live.websocket, live.fan_out],
+        slots=sandboxes.slots if sandboxes else None,
+        functions=[
+            *(*engine.functions, api.function, api.stream, live.websocket, live.fan_out),
+            *(sandboxes.functions if sandboxes else ()),
+        ],
         stream_consumers=[engine.wake, live.fan_out],
         dead_letters=[live.failures],
     )

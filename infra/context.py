@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -25,6 +26,11 @@ from freehold.settings_aws import FUNCTIONS, ModelIds, ModelProvider, Region
 ROOT = Path(__file__).resolve().parents[1]
 
 RETENTION_DAYS = (7, 30, 90, 365)
+PROCESSORS = (256, 512, 1024, 2048, 4096)
+_IMAGE = (
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z.]+)"
+    r"/(?P<repository>[a-z0-9._/-]+)(:[\w.-]+|@sha256:[0-9a-f]{64})"
+)
 
 
 def _retention(days: int) -> int:
@@ -49,6 +55,12 @@ def _of_functions(numbers: dict[str, int]) -> dict[str, int]:
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: the functions are {', '.join(sorted(FUNCTIONS))}")
     return numbers
+
+
+def _processor(units: int) -> int:
+    if units not in PROCESSORS:
+        raise ValueError(f"must be one of {', '.join(map(str, PROCESSORS))}")
+    return units
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -101,6 +113,27 @@ class Context(BaseModel):
     most that the function gets: a cap on `run_turn` keeps busy sessions from starving `api`. None
     is reserved by default, since a new account has ten in all, and those may not be reserved.
     """
+    sandbox: Literal["none", "fargate"] = "none"
+    """`fargate` deploys what runs tools; `none` answers every call of one with an error."""
+    sandbox_image: str = Field(default="", pattern=rf"^({_IMAGE})?$")
+    """The image of sandboxes, in a repository of ECR in this account and Region, which is the only
+    one that they reach."""
+    sandbox_s3_prefix_list: str = Field(default="", pattern=r"^(pl-[0-9a-f]+)?$")
+    """The id of the prefix list of S3 in the Region. It cannot be referred to in a template."""
+    sandbox_cpu: Annotated[int, AfterValidator(_processor)] = 512
+    """Of each sandbox, in 1/1024 of a processor."""
+    sandbox_memory_mib: int = Field(default=1024, ge=512, le=30720)
+    sandbox_disk_gib: int = Field(default=21, ge=21, le=200)
+    """Besides the workspace, which is a file system of its own."""
+    sandbox_pool: int = Field(default=4, ge=1, le=90)
+    """Free slots to keep for new sessions; they cost nothing."""
+    sandbox_started: int = Field(default=0, ge=0, le=90)
+    """Of them, how many have a task that runs already, and costs what it would cost in use."""
+    sandbox_idle_minutes: int = Field(default=15, ge=5)
+    sandbox_archive_days: int = Field(default=30, ge=1)
+    sandbox_zones: int = Field(default=2, ge=1, le=3)
+    sandbox_file_systems: int = Field(default=1, ge=1, le=20)
+    """For 4,000 slots each."""
     retain_data: bool = True
     """Whether table, bucket and key outlive the stack. False deletes every session with it."""
 
@@ -117,6 +150,28 @@ class Context(BaseModel):
         if self.model_ids and self.model != "bedrock":
             raise ValueError("model_ids are for the model bedrock")
         return self
+
+    @model_validator(mode="after")
+    def _sandboxes_are_described(self) -> Self:
+        if self.sandbox == "fargate":
+            for name in ("sandbox_image", "sandbox_s3_prefix_list"):
+                if not getattr(self, name):
+                    raise ValueError(f"{name} is needed where sandbox is fargate")
+        return self
+
+    @property
+    def sandbox_registry(self) -> str:
+        """The host of the image's registry."""
+        return self.sandbox_image.partition("/")[0]
+
+    @property
+    def sandbox_repository_arn(self) -> str:
+        """Of the image's repository."""
+        found = re.fullmatch(_IMAGE, self.sandbox_image)
+        assert found is not None
+        partition = "aws-cn" if found["suffix"].endswith(".cn") else "aws"
+        owner = f"{found['region']}:{found['account']}"
+        return f"arn:{partition}:ecr:{owner}:repository/{found['repository']}"
 
     @classmethod
     def of(cls, app: App) -> Context:

@@ -14,7 +14,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from freehold.adapters.dynamodb import schema
-from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
+from freehold.settings_aws import FunctionEnvironment, SessionsEnvironment, TurnEnvironment
 from infra.acknowledged import acknowledge
 from infra.context import ROOT, Context
 from infra.data import Data
@@ -22,6 +22,7 @@ from infra.function import Function, Limits, log_group
 from infra.packaging import package
 from infra.permissions import Permissions, state_machine_arn
 from infra.provider import Provider
+from infra.sandboxes import Sandboxes
 
 DEFINITION = ROOT / "statemachines" / "session.asl.json"
 LIMITS = {
@@ -57,9 +58,18 @@ class Engine(Stack):
     """Runs sessions."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, context: Context, data: Data, **stack: Any
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        context: Context,
+        data: Data,
+        sandboxes: Sandboxes | None = None,
+        **stack: Any,
     ) -> None:
+        """`sandboxes` None refuses every call of a tool."""
         super().__init__(scope, id_, **stack)
+        self._sandboxes = sandboxes
         name = f"{self.stack_name}-Session"
         self.state_machine_arn = state_machine_arn(self, name)
         self._context = context
@@ -96,10 +106,16 @@ class Engine(Stack):
             "key_arn": self._data.key.key_arn,
         }
 
+    def _session(self) -> dict[str, Any]:
+        """What a function is told besides that has to do with sandboxes."""
+        return {**self._store(), **(self._sandboxes.variables if self._sandboxes else {})}
+
     def _run_turn(self) -> Function:
         function = self._function("run_turn", self._turn_environment())
         self._permissions.use_store(function)
         self._provider.permit(function)
+        if self._sandboxes:
+            self._sandboxes.permissions.start(function)
         return function
 
     def _run_tools(self) -> Function:
@@ -108,6 +124,8 @@ class Engine(Stack):
         self._permissions.use_store(function)
         if self._provider.searches:
             self._provider.permit(function)
+        if self._sandboxes:
+            self._sandboxes.permissions.use(function)
         return function
 
     @property
@@ -116,11 +134,11 @@ class Engine(Stack):
 
     def _turn_environment(self) -> TurnEnvironment:
         return TurnEnvironment.model_validate(
-            {**self._store(), "model": self._context.model, **self._provider.environment()}
+            {**self._session(), "model": self._context.model, **self._provider.environment()}
         )
 
     def _reaper(self) -> Function:
-        function = self._function("reaper", StoreEnvironment(**self._store()))
+        function = self._function("reaper", SessionsEnvironment(**self._session()))
         self._permissions.use_store(function)
         self._permissions.find_due(function)
         self._permissions.delete_blobs(function)

@@ -6,26 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from freehold.settings_aws import START, FunctionEnvironment
+from freehold.settings_aws import START, Environment
 from infra.acknowledged import acknowledge
 from infra.context import Context
 from infra.packaging import RUNTIME, Package
 
+_INTERFACES = [
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+    *("ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+]
+"""Lambda asks for them with the role of a function that it places in a network."""
 _RETENTION = {
     7: logs.RetentionDays.ONE_WEEK,
     30: logs.RetentionDays.ONE_MONTH,
     90: logs.RetentionDays.THREE_MONTHS,
     365: logs.RetentionDays.ONE_YEAR,
 }
-
-
 LIVE = "live"
 """The alias. CloudFormation deletes the version it pointed to after the whole deployment stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a network a function runs."""
+
+    vpc: ec2.IVpc
+    subnets: ec2.SubnetSelection
+    group: ec2.ISecurityGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +63,19 @@ class Function(Construct):
         *,
         folder: str,
         handler: str | None = None,
-        environment: FunctionEnvironment,
+        environment: Environment,
         limits: Limits,
         package: Package,
         context: Context,
         snap_start: bool = False,
         traced: bool = True,
+        place: Place | None = None,
+        id_: str | None = None,
     ) -> None:
-        """`handler`: of a program that is not Python's. `reserved_concurrency`: of the account's;
-        it is also the most there will be.
+        """`handler`: of a program that is not Python's. `place` None is no network of the account.
+        `id_` is for a folder that is deployed more than once.
         """
-        super().__init__(scope, construct_id(folder))
+        super().__init__(scope, id_ or construct_id(folder))
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.limits = limits
         self.folder = folder
@@ -81,10 +97,15 @@ class Function(Construct):
             tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             reserved_concurrent_executions=context.reserved_concurrency.get(folder),
+            vpc=place.vpc if place else None,
+            vpc_subnets=place.subnets if place else None,
+            security_groups=[place.group] if place else None,
         )
         self.live = lambda_.Alias(
             self, "Live", alias_name=LIVE, version=self.resource.current_version
         )
+        if place is not None:
+            self.permit(_INTERFACES, "*")
         self._permit_telemetry(log)
 
     def permit(
@@ -104,7 +125,8 @@ class Function(Construct):
         acknowledge(
             self.role,
             "IAM5[Resource::*]",
-            "xray:PutTraceSegments and xray:PutTelemetryRecords know no resources.",
+            "xray:PutTraceSegments and xray:PutTelemetryRecords know no resources, nor do the"
+            " network interfaces that Lambda makes for a function in a network.",
         )
 
 
@@ -115,9 +137,14 @@ def log_group(scope: Construct, context: Context) -> logs.LogGroup:
     return logs.LogGroup(
         scope,
         "Log",
-        retention=_RETENTION[context.log_retention_days],
+        retention=retention(context),
         removal_policy=RemovalPolicy.DESTROY,
     )
+
+
+def retention(context: Context) -> logs.RetentionDays:
+    """How long a log of this installation is kept."""
+    return _RETENTION[context.log_retention_days]
 
 
 def construct_id(folder: str) -> str:

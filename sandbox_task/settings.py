@@ -55,6 +55,12 @@ class Settings:
     scratch: str = ""
     """A file system of `temporary_bytes` that becomes /tmp and /dev/shm (`bubblewrap`)."""
     tools_uid: int = 10001
+    boot_id: str = ""
+    """Where whoever starts it has named this boot already; else it names itself."""
+    ends_with: Literal["standard_input", "signal"] = "standard_input"
+    """What says that it is over: the end of standard input, or SIGTERM where nobody holds that."""
+    egress: str = ""
+    """Directory with the socket of the egress proxy; empty = no network."""
     environment: dict[str, str] = field(default_factory=dict)
     places: Places = field(default_factory=Places)
     limits: Limits = field(default_factory=Limits)

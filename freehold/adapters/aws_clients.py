@@ -22,6 +22,9 @@ for all of them. Every call here may be repeated: starts have a name.
 """
 _ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 """The store repeats its requests itself and must know of each: what was not answered may land."""
+_PATIENT = _ONCE.merge(Config(read_timeout=60))
+"""A call of a sandbox is waited for 25 s, and what is sent there is signed for once."""
+_CONFIGS = {"dynamodb": _ONCE, "lambda": _PATIENT}
 _MOMENT = Config(
     connect_timeout=1,
     read_timeout=1,
@@ -41,7 +44,7 @@ def client(service: str) -> Any:
 
     Raises BotoCoreError without a Region.
     """
-    return boto3.client(service, config=_ONCE if service == "dynamodb" else _CONFIG)
+    return boto3.client(service, config=_CONFIGS.get(service, _CONFIG))
 
 
 class CredentialsRefused(Exception):

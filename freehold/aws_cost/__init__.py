@@ -7,7 +7,14 @@ Everything is exact decimals of US dollars. Nothing here asks AWS.
 from freehold.aws_cost.counts import Counts, Work
 from freehold.aws_cost.floor import FloorLine, MonthlyFloor, monthly_floor
 from freehold.aws_cost.prices import Price, PriceTable, PriceTableInvalid
-from freehold.aws_cost.session_hour import CostLine, Functions, Hour, control_plane, total
+from freehold.aws_cost.session_hour import (
+    CostLine,
+    Functions,
+    Hour,
+    control_plane,
+    sandbox_of,
+    total,
+)
 
 __all__ = [
     "CostLine",
@@ -22,5 +29,6 @@ __all__ = [
     "Work",
     "control_plane",
     "monthly_floor",
+    "sandbox_of",
     "total",
 ]

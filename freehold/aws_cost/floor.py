@@ -162,6 +162,11 @@ def _schedule(
         )
 
 
+def _firewall_names(properties: _Properties, *_: object) -> Iterator[tuple[str, _Amounts]]:
+    names = Decimal(len(properties.get("Domains", ())))
+    yield "names of the DNS firewall", {"route53.firewall_name_month": names}
+
+
 def _version(
     properties: _Properties, resources: Mapping[str, Any], _: Sweep
 ) -> Iterator[tuple[str, _Amounts]]:
@@ -195,5 +200,6 @@ _RULES: Mapping[str, _Rule] = {
     "AWS::Events::Rule": _schedule,
     "AWS::KMS::Key": _monthly("KMS key", "kms.key_month"),
     "AWS::Lambda::Version": _version,
+    "AWS::Route53Resolver::FirewallDomainList": _firewall_names,
     "AWS::SecretsManager::Secret": _monthly("secret", "secrets_manager.secret_month"),
 }

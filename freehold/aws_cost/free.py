@@ -61,6 +61,11 @@ _FREE: Mapping[str, tuple[str, ...]] = {
         "Cluster",
         "TaskDefinition",
     ),
+    "EFS": (
+        "AccessPoint",
+        "FileSystem",
+        "MountTarget",
+    ),
     "ElasticLoadBalancingV2": (
         "Listener",
         "ListenerRule",
@@ -84,6 +89,10 @@ _FREE: Mapping[str, tuple[str, ...]] = {
         "LogGroup",
         "MetricFilter",
         "ResourcePolicy",
+    ),
+    "Route53Resolver": (
+        "FirewallRuleGroup",
+        "FirewallRuleGroupAssociation",
     ),
     "S3": (
         "Bucket",

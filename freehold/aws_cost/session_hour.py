@@ -17,6 +17,7 @@ READER_BOUND = Decimal("0.02")
 _GB = Decimal(10**9)
 _HOUR = Decimal(3600)
 _MEGABYTES = 1024
+_CPU_UNITS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,25 @@ def shared_metrics(table: PriceTable, number: int = 5) -> CostLine:
     return CostLine(f"{number} metrics, shared by all sessions of the hour", usd)
 
 
-def sandbox(table: PriceTable, vcpu: Decimal, gigabytes: Decimal) -> CostLine:
-    """An hour of a Fargate task on ARM."""
-    usd = table.cost("ecs.arm_vcpu_hour", vcpu) + table.cost("ecs.arm_gb_hour", gigabytes)
+def sandbox(table: PriceTable, vcpu: Decimal, gigabytes: Decimal, family: str = "arm") -> CostLine:
+    """An hour of a Fargate task; `family` is `arm` or `x86`."""
+    cpu = table.cost(f"ecs.{family}_vcpu_hour", vcpu)
+    usd = cpu + table.cost(f"ecs.{family}_gb_hour", gigabytes)
     return CostLine(f"sandbox on Fargate, {vcpu} vCPU, {gigabytes} GB", usd)
+
+
+def sandbox_of(table: PriceTable, templates: Iterable[Mapping[str, Any]]) -> CostLine | None:
+    """The sandboxes of these templates, of which the function `slots` is told; None where there are
+    none.
+    """
+    for template in templates:
+        for resource in template.get("Resources", {}).values():
+            properties = resource.get("Properties", {})
+            given = properties.get("Environment", {})
+            told = given.get("Variables", {}) if isinstance(given, Mapping) else {}
+            if "FREEHOLD_SANDBOX_CPU" in told:
+                vcpu = Decimal(told["FREEHOLD_SANDBOX_CPU"]) / _CPU_UNITS
+                gigabytes = Decimal(told["FREEHOLD_SANDBOX_MEMORY_MIB"]) / _MEGABYTES
+                is_arm = told["FREEHOLD_SANDBOX_ARCHITECTURE"] == "arm64"
+                return sandbox(table, vcpu, gigabytes, "arm" if is_arm else "x86")
+    return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from freehold.adapters.subprocess_sandbox import Probe
     from freehold.settings import Settings
     from freehold.toolset import JsonObject
 
@@ -53,7 +54,7 @@ def all_checks(settings: Settings) -> list[Check]:
     model, endpoint_time = check_model(settings)
     return [
         check_python(),
-        check_sandbox(settings),
+        *check_sandbox(settings),
         check_namespaces(),
         check_engine(),
         check_disk(settings.data_dir),
@@ -67,19 +68,38 @@ def check_python() -> Check:
     return Check("Python", "ok", f"{found} at {sys.executable}")
 
 
-def check_sandbox(settings: Settings) -> Check:
-    """The rung a server would use here, found by starting a real sandbox as the server does."""
+def check_sandbox(settings: Settings) -> tuple[Check, Check]:
+    """The rung a server would use here, and whether the egress proxy is reached from inside: found
+    by starting a real sandbox and a real proxy as the server does.
+    """
     from freehold.adapters.local_secrets import LocalSecrets  # noqa: PLC0415 - only doctor pays
     from freehold.adapters.subprocess_sandbox import SubprocessSandboxes  # noqa: PLC0415 - as above
+    from freehold.bootstrap import laptop_egress  # noqa: PLC0415 - as above
 
     # In a directory of its own: a server may be running in the data directory.
     with tempfile.TemporaryDirectory(prefix="freehold-doctor-") as scratch:
         secrets = LocalSecrets(Path(scratch) / "secret.key")
-        sandboxes = SubprocessSandboxes(Path(scratch), secrets, settings.sandbox)
+        egress = laptop_egress(settings, Path(scratch), secrets)
+        sandboxes = SubprocessSandboxes(Path(scratch), secrets, settings.sandbox, egress=egress)
         try:
             probe = sandboxes.usable()
         finally:
             sandboxes.close()
+    return _judge_sandbox(probe), _judge_network(probe, settings)
+
+
+def _judge_network(probe: Probe, settings: Settings) -> Check:
+    name = "Network"
+    if probe.rung is None or probe.rung == "none":
+        return Check(name, "note", "no sandbox that could have one of its own")
+    if settings.network == "off":
+        return Check(name, "note", "turned off: no sandbox has one", "--network on")
+    if probe.no_network:
+        return Check(name, "missing", f"no sandbox has one: {probe.no_network}", "--network off")
+    return Check(name, "ok", "sandboxes reach the egress proxy")
+
+
+def _judge_sandbox(probe: Probe) -> Check:
     if probe.rung == "none":
         return Check("Sandbox", "note", "none: tools run as this user and nothing isolates them")
     if probe.rung:

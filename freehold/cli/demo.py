@@ -84,7 +84,7 @@ def _run(
     server = stack.enter_context(
         ServerProcess(
             chosen.data_dir,
-            options=["--model", chosen.model, "--sandbox", chosen.sandbox],
+            options=["--model", chosen.model, "--sandbox", chosen.sandbox, "--network", "off"],
             environment={"FREEHOLD_API_KEY": key},
         )
     )

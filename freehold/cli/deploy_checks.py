@@ -18,6 +18,7 @@ from freehold.aws_cost import (
     PriceTableInvalid,
     control_plane,
     monthly_floor,
+    sandbox_of,
     total,
 )
 from freehold.cli.assembly import Assembly, AssemblyUnusable
@@ -37,6 +38,11 @@ _SOCKETS = (
     "apigateway",
     "New connections per second per account across all WebSocket APIs",
     "new WebSockets a second",
+)
+_TASKS = (
+    "fargate",
+    "Fargate On-Demand vCPU resource count",
+    "processors of Fargate at once, those of sandboxes among them",
 )
 
 
@@ -73,6 +79,8 @@ def _of_account(assembly: Assembly) -> Iterator[Check]:
     rates = [*_RATES]
     if list(assembly.resources("AWS::ApiGatewayV2::Api")):
         rates.append(_SOCKETS)
+    if list(assembly.resources("AWS::ECS::Cluster")):
+        rates.append(_TASKS)
     for service, name, what in rates:
         yield _rate(account, service, name, what)
 
@@ -173,3 +181,6 @@ def _of_cost(assembly: Assembly, prices: Path | None) -> Iterator[Check]:
     parts = ", ".join(f"{line.what} ${line.usd:.4f}" for line in hour if line.usd)
     assumed = f"{parts}; {Hour().turns} turns, without the model's price"
     yield Check("Session-hour", "ok", f"${total(hour):.4f} at work: {assumed} ({of})")
+    line = sandbox_of(table, templates)
+    if line is not None:
+        yield Check("Sandbox-hour", "ok", f"${line.usd:.4f} while it runs: {line.what} ({of})")

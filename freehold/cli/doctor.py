@@ -9,6 +9,7 @@ from freehold.cli.options import (
     DataDir,
     JsonOption,
     ModelOption,
+    NetworkOption,
     SandboxOption,
     settings,
 )
@@ -19,11 +20,12 @@ def doctor(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     model: ModelOption = None,
     sandbox: SandboxOption = "auto",
+    network: NetworkOption = "on",
     as_json: JsonOption = False,
 ) -> None:
     """Check what the server needs here. Exit code 1 when something it needs is missing.
 
     With ANTHROPIC_API_KEY set, one request asks the endpoint whether it accepts the key.
     """
-    chosen = settings(data_dir=data_dir, model=model, sandbox=sandbox)
+    chosen = settings(data_dir=data_dir, model=model, sandbox=sandbox, network=network)
     report(all_checks(chosen), as_json=as_json)

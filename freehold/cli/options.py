@@ -32,6 +32,14 @@ SandboxOption: TypeAlias = Annotated[
         help="How tools are isolated. `auto` takes the first that works and is never `none`.",
     ),
 ]
+NetworkChoice: TypeAlias = Literal["on", "off"]
+NetworkOption: TypeAlias = Annotated[
+    NetworkChoice,
+    typer.Option(
+        "--network",
+        help="`on` gives each sandbox what its environment grants; `off` gives none to any.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_DATA_DIR = Path(".freehold")

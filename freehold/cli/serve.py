@@ -10,6 +10,7 @@ from freehold.cli.options import (
     DEFAULT_DATA_DIR,
     DataDir,
     ModelOption,
+    NetworkOption,
     SandboxOption,
     settings,
 )
@@ -22,6 +23,7 @@ def serve(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     model: ModelOption = None,
     sandbox: SandboxOption = "auto",
+    network: NetworkOption = "on",
     max_tool_rounds: Annotated[
         int | None,
         typer.Option(
@@ -34,6 +36,8 @@ def serve(
     ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL reach the model; FREEHOLD_API_KEY, when set, is an
     accepted API key. FREEHOLD_SEARCH_URL, and FREEHOLD_SEARCH_KEY if it asks for one, name the
     endpoint of web_search; without it the Claude API searches, where it is the model.
+    FREEHOLD_PACKAGE_HOSTS and FREEHOLD_REFUSED_RANGES, lists with commas, add hosts of package
+    managers and networks that no sandbox reaches.
     """
     chosen = settings(
         host=host,
@@ -41,6 +45,7 @@ def serve(
         data_dir=data_dir,
         model=model,
         sandbox=sandbox,
+        network=network,
         max_tool_rounds=max_tool_rounds,
     )
     from freehold.local import server  # noqa: PLC0415 - the server takes a second to import

@@ -37,12 +37,14 @@ def begin_tools(draft: Draft, run: Run, lease: Lease, boot_id: str | None) -> Ne
     head = draft.heads[thread_id]
     if not head.is_runnable:
         return "turn"
-    if boot_id is None and not any(u.is_runnable and u.name in WEB_TOOLS for u in head.uses):
+    is_interrupted = lifecycle.is_interrupted(draft.session, head)
+    has_web = any(use.is_runnable and use.name in WEB_TOOLS for use in head.uses)
+    if boot_id is None and not has_web and not is_interrupted:
         return "tools"
     draft.need_claim_as_read(thread_id)
     draft.need("gen")
     draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)
-    if lifecycle.is_interrupted(draft.session, head):
+    if is_interrupted:
         draft.set(thread_id)
         return "cancel"
     fresh = [

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
+from egress_proxy.host_names import is_allowed_host
 from freehold.errors import InvalidRequest
 from freehold.toolset import WEB_TOOLS
 from freehold.wire.environments import CloudConfig, Environment, LimitedNetwork
@@ -62,15 +63,6 @@ def _covers(entry: str, place: str) -> bool:
         return False
     below = unquote(path).strip("/")
     return not below or rest == below or rest.startswith(below + "/")
-
-
-def is_allowed_host(host: str, allowed: Iterable[str]) -> bool:
-    """By an environment's `allowed_hosts`: exactly, or any name below what follows `*.`."""
-    host = host.lower()
-    return any(
-        host.endswith(entry[1:].lower()) if entry.startswith("*.") else host == entry.lower()
-        for entry in allowed
-    )
 
 
 def rules_of(

@@ -12,6 +12,7 @@ from itertools import takewhile
 from threading import Event
 
 from freehold.domain import calls as plans
+from freehold.domain import lifecycle
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.session import Head, Use
@@ -20,7 +21,7 @@ from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
 from freehold.engine.web_calls import WebCalls
-from freehold.errors import NotFound, SandboxLost, ToolError
+from freehold.errors import NotFound, SandboxLost, SandboxStarting, ToolError
 from freehold.ports import App, Run, SandboxRef
 from freehold.toolset import WEB_TOOLS, JsonObject, ToolCall, ToolResult
 
@@ -45,11 +46,14 @@ class _Round:
         self._history = History(app, self._invocation.key, run.thread_id)
         self._sandbox = SandboxRef(run.workspace_id, run.session_id)
         self._no_sandbox: ToolError | None = None
+        self._starting: SandboxStarting | None = None
         self._web = WebCalls(app, self._invocation.key, self._history)
         self._leave = Event()
 
     def run(self) -> Outcome:
         begun = self._begin(self._boot() if self._needs_sandbox() else None)
+        if begun.answer == "tools" and self._starting is not None:
+            return Outcome("wait", seconds=self._starting.seconds)
         if begun.answer not in ("dispatch", "cancel"):
             return Outcome(_word(begun.answer))
         uses = plans.started(self._head(begun).uses)
@@ -62,7 +66,9 @@ class _Round:
         return Outcome(self._finish(uses, calls, results))
 
     def _needs_sandbox(self) -> bool:
-        """Whether it is worth starting a sandbox: the plan decides, this only spares the boot."""
+        """Whether it is worth starting a sandbox: the plan decides, this only spares the boot. An
+        interrupt does not wait for one.
+        """
         try:
             snapshot = self._app.log.read(self._invocation.key, self._run.thread_id)
         except NotFound:
@@ -70,11 +76,17 @@ class _Round:
         head = snapshot.heads.get(self._run.thread_id)
         if head is None or head.epoch != self._run.epoch:
             return False
+        if lifecycle.is_interrupted(snapshot.session, head):
+            return False
         return any(use.is_runnable and use.name not in WEB_TOOLS for use in head.uses)
 
-    def _boot(self) -> str:
+    def _boot(self) -> str | None:
+        """None while the sandbox starts: what needs none goes on, the rest comes back later."""
         try:
             return self._app.sandboxes.boot(self._sandbox)
+        except SandboxStarting as starting:
+            self._starting = starting
+            return None
         except ToolError as error:
             self._no_sandbox = error
             return ""

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
-from freehold import keys
-from freehold.documents import unpack
 from freehold.domain import permissions
 from freehold.domain.accounting import total
 from freehold.domain.entry import Entry
 from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
+from freehold.engine.environment import read_environment
 from freehold.engine.history import History
 from freehold.errors import ToolError, WebCallStopped
 from freehold.keys import SessionKey
@@ -147,11 +146,9 @@ class WebCalls:
         with self._lock:
             if self._ground is None:
                 doc = read_doc(self._app.records, self._app.blobs, self._key).doc
-                place = keys.environment(self._key.workspace_id, doc.environment_id)
-                item = self._app.records.get([place])[0]
-                environment = None
-                if item is not None and "revision" in item:
-                    environment = unpack(self._app.blobs, item, Environment)
+                environment = read_environment(
+                    self._app.records, self._app.blobs, self._key.workspace_id, doc
+                )
                 self._history.refresh()
                 self._ground = _Ground(doc.agent, environment, self._history.entries)
             return self._ground

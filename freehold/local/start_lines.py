@@ -24,6 +24,7 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
         f"data       {settings.data_dir.resolve()}",
         f"model      {_model(settings)}",
         f"sandbox    {_sandbox(probe)}",
+        f"network    {_network(probe)}",
         f"web tools  {_web_tools(settings)}",
     ]
     if secret is not None:
@@ -54,9 +55,20 @@ def _web_tools(settings: Settings) -> str:
     return f"web_fetch, and web_search by {urlsplit(settings.search_url).netloc}"
 
 
+def _network(probe: Probe) -> str:
+    """Of the sandboxes."""
+    if probe.rung is None:
+        return "none, as there is no sandbox"
+    if probe.rung == "none":
+        return "this machine's own, whatever an environment says"
+    if probe.no_network:
+        return f"none in any sandbox: {probe.no_network}"
+    return "what each environment grants, by a proxy: public hosts on ports 80 and 443"
+
+
 def _sandbox(probe: Probe) -> str:
     if probe.rung is None:
         return f"none is usable, so tools are refused. {probe.advice}"
     if probe.rung == "none":
         return "none: tools run as this user, with its files and its network, isolated from nothing"
-    return f"{probe.rung}, without network"
+    return probe.rung

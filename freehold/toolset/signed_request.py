@@ -1,13 +1,15 @@
-"""What the server signs and the supervisor in the sandbox verifies (DESIGN 7)."""
+"""What the server signs, and a sandbox's supervisor or the egress proxy verifies (DESIGN 7)."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 TOLERANCE_SECONDS = 60
 """How far the clocks of server and sandbox may be apart, either way."""
@@ -57,6 +59,28 @@ class SignedRequest:
             _PREFIX + "nonce": self.nonce,
             _PREFIX + "signature": signature.hex(),
         }
+
+
+def signed_headers(
+    sign: Callable[[bytes], bytes],
+    method: str,
+    path: str,
+    body: bytes,
+    *,
+    session_id: str,
+    boot_id: str,
+) -> dict[str, str]:
+    """The headers that let this request pass, now and once."""
+    request = SignedRequest(
+        method=method,
+        path=path,
+        body_digest=digest(body),
+        session_id=session_id,
+        boot_id=boot_id,
+        timestamp=int(time.time()),
+        nonce=os.urandom(16).hex(),
+    )
+    return request.headers(sign(request.message()))
 
 
 def parse(method: str, path: str, headers: Mapping[str, str]) -> tuple[SignedRequest, bytes]:

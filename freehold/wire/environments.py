@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from egress_proxy.host_names import parse_pattern
 from freehold.errors import NotYetSupported
 from freehold.wire.base import Omittable, WireModel
 from freehold.wire.metadata import Metadata, MetadataPatch
@@ -11,6 +12,7 @@ from freehold.wire.queries import Query, QueryBool, QueryInt
 from freehold.wire.refusals import not_yet_types
 
 MAX_NAME = 256
+MAX_ALLOWED_HOSTS = 1000
 
 Scope = Literal["organization", "account"]
 
@@ -115,20 +117,42 @@ class PackagesParams(WireModel):
         return self
 
 
+def _allowed_host(entry: str) -> str:
+    """As it was sent: whoever compares does so in any case."""
+    try:
+        if entry.endswith("."):
+            raise ValueError  # noqa: TRY301 - a name of its own form, which no comparison expects
+        parse_pattern(entry)
+    except ValueError:
+        raise ValueError(
+            'expected a hostname like "example.com", or "*.example.com" for its subdomains; no'
+            " scheme, port or path"
+        ) from None
+    return entry
+
+
 class LimitedNetworkParams(WireModel):
-    """Nothing reachable. What would open it again is refused by name."""
+    """Nothing reachable but what is listed."""
 
     type: Literal["limited"]
-    allowed_hosts: list[str] | None = None
+    allowed_hosts: (
+        Annotated[
+            list[Annotated[str, AfterValidator(_allowed_host)]], Field(max_length=MAX_ALLOWED_HOSTS)
+        ]
+        | None
+    ) = None
     allow_mcp_servers: bool | None = None
     allow_package_managers: bool | None = None
 
-    @model_validator(mode="after")
-    def _closed(self) -> Self:
-        for name in ("allowed_hosts", "allow_mcp_servers", "allow_package_managers"):
-            if getattr(self, name):
-                raise NotYetSupported(f"networking.{name}")
-        return self
+    def resolved(self, stored: Networking | None) -> LimitedNetwork:
+        """What is omitted or null is as in `stored`, where that is limited too."""
+        before = stored
+        if not isinstance(before, LimitedNetwork):
+            before = LimitedNetwork(
+                allowed_hosts=[], allow_mcp_servers=False, allow_package_managers=False
+            )
+        given = self.model_dump(exclude_none=True, exclude={"type"})
+        return before.model_copy(update=given)
 
 
 class UnrestrictedNetworkParams(WireModel):
@@ -155,9 +179,7 @@ class CloudConfigParams(WireModel):
         if isinstance(self.networking, UnrestrictedNetworkParams):
             network = UnrestrictedNetwork()
         elif isinstance(self.networking, LimitedNetworkParams):
-            network = LimitedNetwork(
-                allowed_hosts=[], allow_mcp_servers=False, allow_package_managers=False
-            )
+            network = self.networking.resolved(network)
         packages = Packages(apt=[], cargo=[], gem=[], go=[], npm=[], pip=[])
         return CloudConfig(networking=network, packages=packages)
 

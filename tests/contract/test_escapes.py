@@ -15,6 +15,7 @@ from threading import Event
 
 import pytest
 
+from freehold.adapters.egress import LaptopEgress
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.testing.sandbox_calls import (
@@ -72,12 +73,15 @@ class Prison:
         return self.data_dir / "workspaces" / sandbox.session_id
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "container"])
+@pytest.fixture(scope="module", params=["bubblewrap", "bubblewrap with network", "container"])
 def prison(request, tmp_path_factory):
+    """With a network, a sandbox shares its supervisor's and has a way to the proxy."""
     data_dir = tmp_path_factory.mktemp("data")
     os.environ["FREEHOLD_API_KEY"] = SECRET
     secrets = LocalSecrets(data_dir / "secret.key")
-    made = SubprocessSandboxes(data_dir, secrets, request.param, limits=LIMITS)
+    rung, _, has_network = request.param.partition(" ")
+    egress = LaptopEgress(data_dir / "egress", secrets) if has_network else None
+    made = SubprocessSandboxes(data_dir, secrets, rung, limits=LIMITS, egress=egress)
     with closing(made) as sandboxes:
         probe = sandboxes.usable()
         if probe.rung is None:
@@ -327,7 +331,16 @@ def test_the_supervisors_journal(prison, sandbox):
 def test_the_supervisors_port(prison, sandbox):
     prison.attack(sandbox, bash("ls /run/freehold/socket"))
     prison.attack(sandbox, bash("find / -type s -not -path '/proc/*' 2>/dev/null | grep ."))
-    prison.attack(sandbox, bash("grep -q . <(tail -qn +2 /proc/net/unix /proc/net/tcp)"))
+    if prison.sandboxes.usable().no_network:
+        prison.attack(sandbox, bash("grep -q . <(tail -qn +2 /proc/net/unix /proc/net/tcp)"))
+        return
+    # Its network is shared: it listens to nothing there but the relay, and a name of a socket in
+    # another file system leads nowhere.
+    listening = 'awk \'$4 == "0A" && $2 != "0100007F:0C38"\' /proc/net/tcp /proc/net/tcp6'
+    prison.attack(sandbox, bash(f"{listening} | grep ."))
+    names = "[line.split()[7] for line in open('/proc/net/unix') if len(line.split()) > 7]"
+    attempts = "[socket.socket(socket.AF_UNIX).connect_ex(name) for name in names]"
+    prison.attack(sandbox, python(f"import socket\nnames = {names}\nassert 0 in {attempts}"))
 
 
 def test_the_supervisor_itself(prison, sandbox):

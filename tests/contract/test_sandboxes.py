@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from freehold.adapters.egress import LaptopEgress
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.errors import SandboxLost
@@ -28,6 +29,7 @@ from freehold.testing.sandbox_contract import CONTRACT
 from freehold.toolset import INTERRUPTED
 
 RUNGS = ["bubblewrap", "container", "none"]
+WITH_NETWORK = "bubblewrap with network"
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,6 +37,9 @@ ROOT = Path(__file__).parents[2]
 def opened(data_dir, rung="bubblewrap", **given):
     data_dir.mkdir(exist_ok=True)
     secrets = LocalSecrets(data_dir / "secret.key")
+    rung, _, has_network = rung.partition(" ")
+    if has_network:
+        given["egress"] = LaptopEgress(data_dir / "egress", secrets)
     with closing(SubprocessSandboxes(data_dir, secrets, rung, **given)) as sandboxes:
         probe = sandboxes.usable()
         if probe.rung is None:
@@ -88,11 +93,15 @@ def _commands(wanted):
 _SERVER = """
 import sys
 from pathlib import Path
+from freehold.adapters.egress import LaptopEgress
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.testing.sandbox_calls import bash, new_sandbox, run
 data = Path(sys.argv[1])
-sandboxes = SubprocessSandboxes(data, LocalSecrets(data / "secret.key"), sys.argv[2])
+secrets = LocalSecrets(data / "secret.key")
+rung, _, has_network = sys.argv[2].partition(" ")
+egress = LaptopEgress(data / "egress", secrets) if has_network else None
+sandboxes = SubprocessSandboxes(data, secrets, rung, egress=egress)
 sandbox = new_sandbox()
 run(sandboxes, sandbox, bash("setsid sleep 1234.5 & sleep 1234.25 & true"))
 print(sandbox.session_id, flush=True)
@@ -100,7 +109,7 @@ run(sandboxes, sandbox, bash("sleep 1234.75"))
 """
 
 
-@pytest.mark.parametrize("rung", ["bubblewrap", "none"])
+@pytest.mark.parametrize("rung", ["bubblewrap", WITH_NETWORK, "none"])
 def test_a_killed_server_takes_its_sandboxes_along(tmp_path, rung):
     with opened(tmp_path / "probe", rung):
         pass
@@ -112,25 +121,37 @@ def test_a_killed_server_takes_its_sandboxes_along(tmp_path, rung):
         server.send_signal(signal.SIGKILL)
     for seconds in ("1234.5", "1234.25", "1234.75"):
         eventually(lambda seconds=seconds: not _commands(f"sleep {seconds}"))
+    # Neither supervisor, relay nor proxy is left: each is told something of this directory.
+    eventually(lambda: not list(_pids_in(tmp_path)))
     # What the dead boot left is removed by the next server, which can use the same directory.
     with opened(tmp_path, rung) as sandboxes:
         assert list((tmp_path / "sandboxes").iterdir()) == []
         assert said(sandboxes, new_sandbox(), bash("echo again")) == "again"
 
 
-@pytest.mark.parametrize("rung", ["bubblewrap", "none"])
+@pytest.mark.parametrize("rung", ["bubblewrap", WITH_NETWORK, "none"])
 def test_a_dead_supervisor_is_a_lost_sandbox_and_the_next_boot_a_new_one(tmp_path, rung):
     with opened(tmp_path, rung) as sandboxes:
         sandbox = new_sandbox()
         boot_id = sandboxes.boot(sandbox)
         made = bash("kill -9 $PPID; sleep 1" if rung == "none" else "true")
-        if rung == "bubblewrap":
+        if rung != "none":
             os.kill(_supervisor_of(sandbox), signal.SIGKILL)
             eventually(lambda: not _is_supervised(sandbox))
         with pytest.raises(SandboxLost):
             finish(sandboxes, sandbox, boot_id, made)
         assert sandboxes.boot(sandbox) != boot_id
         assert said(sandboxes, sandbox, bash("echo new")) == "new"
+
+
+def _pids_in(directory):
+    """Processes that are in `directory`, or have something open there."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                held = [entry / "cwd", *(entry / "fd").iterdir()]
+                if any(directory in link.readlink().parents for link in held):
+                    yield int(entry.name)
 
 
 def _supervisor_of(sandbox):

@@ -347,3 +347,26 @@ def test_messages_about_web_settings_reach_the_client_word_for_word(client):
     assert refused({"name": "web_search", "user_location": location}).endswith(
         "user_location.country: not a country the search provider supports"
     )
+
+
+def test_a_limited_network_binds_the_web_tools_when_the_session_is_created(served, client):
+    network = {
+        "type": "limited",
+        "allowed_hosts": ["www.example.com", "*.example.org"],
+        "allow_package_managers": True,
+    }
+    with pytest.raises(anthropic.BadRequestError, match=r"example\.com is not within"):
+        session_of(
+            client,
+            {"name": "web_fetch", "type": "web_fetch", "allowed_domains": ["example.com"]},
+            networking=network,
+        )
+    session = session_of(client, {"name": "web_fetch", "type": "web_fetch"}, networking=network)
+    environment = client.beta.environments.retrieve(session.environment_id)
+    stored = environment.config.networking.model_dump()
+    assert stored == {**network, "allow_mcp_servers": False}
+    events = turn(served, client, session, FETCH, text=URL)
+    assert "Welcome." in json.dumps([event.model_dump(mode="json") for event in events])
+    other = {"tool": "web_fetch", "input": {"url": "http://elsewhere.example/"}}
+    events = turn(served, client, session, other, text="http://elsewhere.example/")
+    assert "url_not_allowed" in json.dumps([event.model_dump(mode="json") for event in events[-6:]])

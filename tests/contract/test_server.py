@@ -61,7 +61,7 @@ def test_the_start_lines_say_what_is_served_and_what_is_not(server, data_dir):
         str(data_dir),
         "scripted",
         "not Claude",
-        "without network",
+        "what each environment grants, by a proxy",
         "web_fetch; there is no web_search, for FREEHOLD_SEARCH_URL is not set",
         server.url,
     ):

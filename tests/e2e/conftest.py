@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from freehold.adapters.s3_blobs import S3Blobs
 from freehold.domain import chain
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
-from freehold.settings_aws import FUNCTIONS
 from tests.e2e.deployment import ACCOUNT, REGION, Deployment, deploy
 from tests.e2e.sandbox_host import sandbox_host
 from tests.infra.synthesis import ROOT, synthesize
+from tests.infra.templates import ALWAYS
 from tests.ministack import ministack
 from tests.servers import Server
 
@@ -86,33 +87,45 @@ def account(tmp_path_factory):
     """The scripted model, the layer of this machine's platform, and entry points that are watched
     (tests/e2e/worker/recorded.py); otherwise what `cdk deploy` would make.
     """
+    directory = tmp_path_factory.mktemp("account")
+    service = {
+        "stream_service": True,
+        "stream_service_certificate_arn": "arn:aws:acm:us-east-1:000000000000:certificate/1",
+    }
+    with (
+        sandbox_host(directory) as port,
+        opened_account(directory, {"E2E_SANDBOX_PORT": str(port)}, **service) as opened,
+    ):
+        yield opened
+
+
+@contextmanager
+def opened_account(directory, environment, folders=ALWAYS, **context):
+    """An account with `folders` of `functions/` deployed. `environment` is for the workers,
+    `context` for the synthesis.
+    """
     (architecture,) = [path.name for path in LAYER.glob("*") if path.is_dir()] or [None]
     if architecture is None:
         pytest.skip("waits for build/layer-e2e, which scripts/e2e_environment.sh makes")
-    directory = tmp_path_factory.mktemp("account")
-    with sandbox_host(directory) as port:
-        environment = {
-            "PYTHONPATH": str(Path(__file__).parent / "worker"),
-            "E2E_DIRECTORY": str(directory),
-            "E2E_SANDBOX_PORT": str(port),
-        }
-        with ministack(environment) as endpoint, httpx2.Client(trust_env=False, timeout=60) as http:
-            assembly = synthesize(
-                directory / "assembly",
-                architecture=architecture,
-                layer=str(LAYER.relative_to(ROOT)),
-                model="scripted",
-                retain_data=False,
-                stream_service=True,
-                stream_service_certificate_arn="arn:aws:acm:us-east-1:000000000000:certificate/1",
-            )
-            deployment = deploy(assembly, endpoint.client, endpoint.url)
-            for folder in sorted(set(FUNCTIONS) - set(PROGRAMS)):
-                deployment.watch(folder)
-            key = create_key(endpoint.url)
-            yield Account(
-                deployment.base_url, key, http, deployment=deployment, directory=directory
-            )
+    given = {
+        "PYTHONPATH": str(Path(__file__).parent / "worker"),
+        "E2E_DIRECTORY": str(directory),
+        **environment,
+    }
+    with ministack(given) as endpoint, httpx2.Client(trust_env=False, timeout=60) as http:
+        assembly = synthesize(
+            directory / "assembly",
+            architecture=architecture,
+            layer=str(LAYER.relative_to(ROOT)),
+            model="scripted",
+            retain_data=False,
+            **context,
+        )
+        deployment = deploy(assembly, endpoint.client, endpoint.url)
+        for folder in sorted(set(folders) - set(PROGRAMS)):
+            deployment.watch(folder)
+        key = create_key(endpoint.url)
+        yield Account(deployment.base_url, key, http, deployment=deployment, directory=directory)
 
 
 def create_key(url, *options):

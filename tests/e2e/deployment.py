@@ -5,13 +5,20 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.infra.templates import STACKS, Assembly
+from tests.infra.templates import Assembly
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
+UNKNOWN = (
+    "AWS::EC2::FlowLog",
+    "AWS::EC2::SecurityGroupEgress",
+    "AWS::EC2::SecurityGroupIngress",
+    "AWS::Route53Resolver::",
+)
+TEMPLATES = "templates"
 BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"
 
 
@@ -52,16 +59,18 @@ class Deployment:
         function = self.assembly.function(folder)
         return self.physical_name(function.stack, function.name)
 
-    def watch(self, folder: str, module: str = "recorded") -> None:
+    def watch(self, folder: str, module: str = "recorded", **replaced: str) -> None:
         """Puts a handler of tests/e2e/worker in front of a function's own, as a deployment would:
         in a version to which the alias moves. Connections are sent to where the emulator listens:
-        the name that their stack gave them leads to AWS.
+        the name that their stack gave them leads to AWS. `replaced` are other variables that lead
+        there.
         """
         name, functions = self.function_name(folder), self.clients("lambda")
         configuration = functions.get_function_configuration(FunctionName=name)
         variables = configuration["Environment"]["Variables"]
         if "FREEHOLD_CONNECTIONS_URL" in variables:
             variables["FREEHOLD_CONNECTIONS_URL"] = self.connections_url
+        variables |= replaced
         functions.update_function_configuration(
             FunctionName=name,
             Handler=f"{module}.{folder}",
@@ -72,7 +81,8 @@ class Deployment:
 
     def resource(self, stack: str, kind: str) -> str:
         """The physical name of the only resource of a type in a stack."""
-        return self.physical_name(stack, self.assembly.one(kind).name)
+        (found,) = [one.name for one in self.assembly.all(kind) if one.stack == stack]
+        return self.physical_name(stack, found)
 
     def output(self, stack: str, name: str) -> str:
         (found,) = self.clients("cloudformation").describe_stacks(StackName=f"Freehold-{stack}")[
@@ -84,9 +94,9 @@ class Deployment:
 def deploy(assembly: Assembly, clients: Any, url: str) -> Deployment:
     """Uploads the assets and creates the stacks in their order, as the CDK's CLI would."""
     clients("ssm").put_parameter(Name=BOOTSTRAP_VERSION, Value="30", Type="String")
-    for stack in STACKS:
+    for stack in assembly.stacks:
         _upload(assembly, stack, clients("s3"))
-        _create(assembly, stack, clients("cloudformation"))
+        _create(Deployment(assembly, clients, url), stack)
     return Deployment(assembly, clients, url)
 
 
@@ -100,7 +110,7 @@ def redeploy(deployment: Deployment, assembly: Assembly) -> None:
             continue  # CloudFormation refuses an update without a change
         cloudformation.update_stack(
             StackName=name,
-            TemplateBody=json.dumps(assembly.template(stack)),
+            TemplateURL=_template_url(replace(deployment, assembly=assembly), stack),
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
         cloudformation.get_waiter("stack_update_complete").wait(
@@ -118,11 +128,30 @@ def destroy(deployment: Deployment) -> None:
         )
 
 
-def _create(assembly: Assembly, stack: str, cloudformation: Any) -> None:
-    name = f"Freehold-{stack}"
+def _known(template: dict[str, Any]) -> dict[str, Any]:
+    """Without what the emulator does not know: rules of a network that it does not have either."""
+    kept = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if not resource["Type"].startswith(UNKNOWN)
+    }
+    return {**template, "Resources": kept}
+
+
+def _template_url(deployment: Deployment, stack: str) -> str:
+    """Of the stack's template, uploaded: in a request it may have 51,200 bytes."""
+    s3 = deployment.clients("s3")
+    s3.create_bucket(Bucket=TEMPLATES)
+    body = json.dumps(_known(deployment.assembly.template(stack))).encode()
+    s3.put_object(Bucket=TEMPLATES, Key=stack, Body=body)
+    return f"https://s3.{REGION}.amazonaws.com/{TEMPLATES}/{stack}"
+
+
+def _create(deployment: Deployment, stack: str) -> None:
+    name, cloudformation = f"Freehold-{stack}", deployment.clients("cloudformation")
     cloudformation.create_stack(
         StackName=name,
-        TemplateBody=json.dumps(assembly.template(stack)),
+        TemplateURL=_template_url(deployment, stack),
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
     )
     cloudformation.get_waiter("stack_create_complete").wait(

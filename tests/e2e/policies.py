@@ -72,9 +72,45 @@ def _named(action: str, argument: str) -> Any:
     return lambda call: [(f"{action}:{call['operation']}", call.get(argument, "*"))]
 
 
+def _ecs(call: dict[str, Any]) -> list[tuple[str, str]]:
+    operation = call["operation"]
+    action = f"ecs:{operation}"
+    here = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+    if operation == "RunTask":
+        cluster = call["cluster"].rpartition("/")[2]
+        return [
+            (action, f"{here}:task-definition/{call['taskDefinition']}:1"),
+            ("ecs:TagResource", f"{here}:task/{cluster}/x"),
+            ("iam:PassRole", "*"),
+        ]
+    if operation == "RegisterTaskDefinition":
+        family = f"{here}:task-definition/{call['family']}:1"
+        passed = call["executionRoleArn"]
+        return [(action, "*"), ("ecs:TagResource", family), ("iam:PassRole", passed)]
+    named = [call["task"]] if "task" in call else call.get("tasks", call.get("taskDefinitions"))
+    return [(action, name) for name in named or ["*"]]
+
+
+def _efs(call: dict[str, Any]) -> list[tuple[str, str]]:
+    action = f"elasticfilesystem:{call['operation']}"
+    here = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}"
+    if "AccessPointId" in call:
+        return [(action, f"{here}:access-point/{call['AccessPointId']}")]
+    file_system = f"{here}:file-system/{call['FileSystemId']}"
+    tagged = [("elasticfilesystem:TagResource", file_system)]
+    return [(action, file_system), *(tagged if action.endswith("CreateAccessPoint") else [])]
+
+
+def _lambda(call: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("lambda:InvokeFunction", call["FunctionName"])]
+
+
 _NEEDS = {
     "dynamodb": _dynamodb,
     "execute-api": _connections,
+    "ecs": _ecs,
+    "elasticfilesystem": _efs,
+    "lambda": _lambda,
     "s3": _s3,
     "kms": _named("kms", "KeyId"),
     "states": _named("states", "stateMachineArn"),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from freehold.settings_aws import FUNCTIONS
 from tests.e2e.deployment import ACCOUNT, REGION
 from tests.e2e.policies import Need, allows, needs, statements_of
-from tests.infra.templates import listed
+from tests.infra.templates import ALWAYS, listed
 
 TELEMETRY = ("logs:", "xray:")
 UNUSED = {
@@ -67,7 +66,7 @@ def statements(account):
     """Of each function's role, as deployed."""
     clients = account.deployment.clients
     found = {}
-    for folder in FUNCTIONS:
+    for folder in ALWAYS:
         name = account.deployment.function_name(folder)
         role = clients("lambda").get_function_configuration(FunctionName=name)["Role"]
         found[folder] = statements_of(clients("iam"), role.rpartition("/")[2])
@@ -95,7 +94,7 @@ def test_a_policy_is_read_as_iam_would():
 
 
 def test_every_call_is_allowed_by_the_role_of_its_function(used, statements):
-    assert {need.function for need in used} == {*FUNCTIONS, "service"}
+    assert {need.function for need in used} == {*ALWAYS, "service"}
     refused = {need for need in used if not allows(statements[need.function], need)}
     assert refused == set()
 

@@ -12,16 +12,16 @@ import shutil
 import httpx2
 import pytest
 
-from freehold.settings_aws import FUNCTIONS
 from tests.contract.test_sdk import TOOLSET, known, new_agent, new_environment, script
 from tests.e2e.conftest import LAYER, create_key, run_freehold
 from tests.e2e.deployment import deploy, destroy, redeploy
 from tests.e2e.test_session import bash, results, said, types_of, until, until_idle
 from tests.infra.synthesis import ROOT, synthesize
+from tests.infra.templates import ALWAYS
 from tests.ministack import ministack
 from tests.servers import Server
 
-SOURCES = ("freehold", "functions", "infra", "statemachines", "cdk.json")
+SOURCES = ("egress_proxy", "freehold", "functions", "infra", "statemachines", "cdk.json")
 OLD, NEW = "This server has no sandbox yet", "The next version has no sandbox"
 ASKS = {**TOOLSET, "default_config": {"permission_policy": {"type": "always_ask"}}}
 
@@ -73,7 +73,7 @@ def _versions(deployment):
         folder: functions.get_alias(FunctionName=deployment.function_name(folder), Name="live")[
             "FunctionVersion"
         ]
-        for folder in FUNCTIONS
+        for folder in ALWAYS
     }
 
 
@@ -92,7 +92,7 @@ def test_sessions_go_on_over_a_deployment(installation, assemblies):
     before = _versions(deployment)
     redeploy(deployment, assemblies[1])
     after = _versions(deployment)
-    assert not [folder for folder in FUNCTIONS if before[folder] == after[folder]]
+    assert not [folder for folder in ALWAYS if before[folder] == after[folder]]
 
     (call,) = [e for e in asked if e.type == "agent.tool_use"]
     allow = {"type": "user.tool_confirmation", "tool_use_id": call.id, "result": "allow"}

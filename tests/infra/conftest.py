@@ -6,6 +6,13 @@ import pytest
 
 from tests.infra.synthesis import synthesize
 
+SANDBOXES = {
+    "sandbox": "fargate",
+    "sandbox_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/freehold-sandbox:1",
+    "sandbox_s3_prefix_list": "pl-6da54004",
+    "sandbox_file_systems": 2,
+}
+
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory):
@@ -17,3 +24,19 @@ def assembly(tmp_path_factory):
     python.mkdir(parents=True)
     (python / "nothing.py").touch()
     return synthesize(folder / "out", layer=str(folder / "layer"))
+
+
+@pytest.fixture(scope="session")
+def sandboxed(assembly, tmp_path_factory):
+    """The same with sandboxes."""
+    return synthesize(
+        tmp_path_factory.mktemp("sandboxed") / "out",
+        layer=str(assembly.folder.parent / "layer"),
+        **SANDBOXES,
+    )
+
+
+@pytest.fixture(params=["assembly", "sandboxed"])
+def deployed(request):
+    """Each of them, for what holds of every installation."""
+    return request.getfixturevalue(request.param)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.templates import Assembly
+from tests.infra.templates import SANDBOXED, STACKS, Assembly
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-infra" / "bin" / "python"
@@ -44,4 +44,5 @@ def synthesize(
         timeout=110,
     )
     assert done.returncode == 0, done.stderr
-    return Assembly(folder)
+    stacks = SANDBOXED if wanted["sandbox"] == "fargate" else STACKS
+    return Assembly(folder, str(wanted["name"]), stacks)

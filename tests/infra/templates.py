@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from freehold.settings_aws import FUNCTIONS, SANDBOX_FUNCTIONS
+
 ROOT = Path(__file__).parents[2]
+ALWAYS = sorted(set(FUNCTIONS) - SANDBOX_FUNCTIONS)
+"""The functions that are deployed whatever the context says, by their folders."""
 STACKS = ("Data", "Engine", "Api", "Live", "Operations")
+SANDBOXED = ("Data", "Sandboxes", "Engine", "Api", "Live", "Operations")
+"""In the order of their deployment, where there are sandboxes."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,21 @@ class Assembly:
         (found,) = self.all(kind)
         return found
 
-    def function(self, folder: str) -> Resource:
-        (found,) = [
+    @property
+    def folders(self) -> list[str]:
+        """Of `functions/`, those that these stacks are to deploy."""
+        return sorted(FUNCTIONS) if "Sandboxes" in self.stacks else ALWAYS
+
+    def functions(self, folder: str) -> list[Resource]:
+        """What is deployed of a folder: of `workspaces` one for each file system."""
+        return [
             function
             for function in self.all("AWS::Lambda::Function")
             if function.properties["Handler"] == handler_of(folder)
         ]
+
+    def function(self, folder: str) -> Resource:
+        (found,) = self.functions(folder)
         return found
 
     def consumer(self, folder: str) -> dict[str, Any]:
@@ -66,8 +81,10 @@ class Assembly:
         return found
 
     def alias(self, folder: str) -> Resource:
+        return self.alias_of(self.function(folder))
+
+    def alias_of(self, function: Resource) -> Resource:
         """By which a function is called."""
-        function = self.function(folder)
         (found,) = [
             alias
             for alias in self.all("AWS::Lambda::Alias")

@@ -12,9 +12,12 @@ import pytest
 from freehold.settings_aws import (
     FUNCTIONS,
     START,
+    DispatchEnvironment,
     FanOutEnvironment,
+    SlotsEnvironment,
     StoreEnvironment,
     TurnEnvironment,
+    WorkspacesEnvironment,
 )
 
 _ARN = "arn:aws:service:eu-west-1:123456789012"
@@ -31,6 +34,36 @@ CONNECTIONS = FanOutEnvironment(
     connections_url="https://api.execute-api.eu-west-1.amazonaws.com/live",
 )
 VARIABLES = TURN.variables() | CONNECTIONS.variables()
+SANDBOXES = {
+    **SlotsEnvironment(
+        table_name="Table",
+        key_arn=f"{_ARN}:key/1",
+        sandbox_cluster_arn=f"{_ARN}:cluster/Sandboxes",
+        sandbox_subnets="subnet-1",
+        sandbox_security_group="sg-1",
+        sandbox_dispatch_arn=f"{_ARN}:function:Dispatch",
+        sandbox_bucket_name="sandboxes",
+        sandbox_family_prefix="Freehold",
+        sandbox_idle_minutes=15,
+        sandbox_image="image",
+        sandbox_cpu=512,
+        sandbox_memory_mib=1024,
+        sandbox_disk_gib=21,
+        sandbox_architecture="arm64",
+        sandbox_execution_role_arn=f"{_ARN}:role/Execution",
+        sandbox_log_group="Tasks",
+        sandbox_region="eu-west-1",
+        sandbox_file_systems="fs-1",
+        sandbox_workspaces_arns=f"{_ARN}:function:Workspaces",
+        sandbox_pool=4,
+        sandbox_started=0,
+        sandbox_archive_days=30,
+    ).variables(),
+    **DispatchEnvironment(
+        sandbox_bucket_name="sandboxes", sandbox_network="10.0.0.0/16"
+    ).variables(),
+    **WorkspacesEnvironment(sandbox_bucket_name="sandboxes", mount_path="/mnt").variables(),
+}
 STANDS_ON = "import boto3, pydantic, aws_lambda_powertools.event_handler"
 CLIENTS = f"""
 {STANDS_ON}
@@ -57,6 +90,7 @@ def _run(statement, bytecode):
         env={
             **environment,
             **VARIABLES,
+            **SANDBOXES,
             **START,
             "PYTHONPYCACHEPREFIX": bytecode,
             "AWS_DEFAULT_REGION": "eu-west-1",

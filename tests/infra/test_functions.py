@@ -8,7 +8,7 @@ import pytest
 
 from freehold.settings_aws import FUNCTIONS, PREFIX, START
 from tests.infra.synthesis import ROOT
-from tests.infra.templates import handler_of
+from tests.infra.templates import ALWAYS, handler_of
 
 INDEXES = sorted((ROOT / "functions").glob("*/index.py"))
 
@@ -25,10 +25,10 @@ def test_an_entry_point_reads_the_environment_that_its_stack_provides(index):
 
 def test_no_function_is_deployed_that_has_no_entry_point(assembly):
     handlers = {f.properties["Handler"] for f in assembly.all("AWS::Lambda::Function")}
-    assert handlers == {handler_of(folder) for folder in FUNCTIONS}
+    assert handlers == {handler_of(folder) for folder in ALWAYS}
 
 
-@pytest.mark.parametrize("folder", FUNCTIONS)
+@pytest.mark.parametrize("folder", ALWAYS)
 def test_a_stack_provides_every_variable_that_its_function_requires(assembly, folder):
     given = assembly.function(folder).properties["Environment"]["Variables"]
     plain = {name: value if isinstance(value, str) else "resolved" for name, value in given.items()}
@@ -39,11 +39,11 @@ def test_a_stack_provides_every_variable_that_its_function_requires(assembly, fo
 
 def test_a_function_refuses_to_start_without_a_variable():
     for model in FUNCTIONS.values():
-        with pytest.raises(ValueError, match="state_machine_arn"):
+        with pytest.raises(ValueError, match=r"state_machine_arn|sandbox_"):
             model.read({})
 
 
-@pytest.mark.parametrize("folder", FUNCTIONS)
+@pytest.mark.parametrize("folder", ALWAYS)
 def test_a_function_has_limits_and_a_log_that_forgets(assembly, folder):
     function = assembly.function(folder)
     assert 1 <= function.properties["Timeout"] <= 900
@@ -63,7 +63,7 @@ def test_every_log_group_forgets(assembly):
     assert all(log.properties["RetentionInDays"] for log in assembly.all("AWS::Logs::LogGroup"))
 
 
-@pytest.mark.parametrize("folder", FUNCTIONS)
+@pytest.mark.parametrize("folder", ALWAYS)
 def test_third_party_code_comes_from_one_layer_for_the_same_processor(assembly, folder):
     function = assembly.function(folder)
     (layer,) = [layer for layer in function.properties["Layers"] if "Ref" in layer]
@@ -79,7 +79,11 @@ def test_third_party_code_comes_from_one_layer_for_the_same_processor(assembly, 
 def test_the_functions_share_one_code_of_nothing_but_our_packages(assembly):
     (key,) = {f.properties["Code"]["S3Key"] for f in assembly.all("AWS::Lambda::Function")}
     asset = assembly.folder / f"asset.{key.removesuffix('.zip')}"
-    assert sorted(path.name for path in asset.iterdir()) == ["freehold", "functions"]
+    assert sorted(path.name for path in asset.iterdir()) == [
+        "egress_proxy",
+        "freehold",
+        "functions",
+    ]
     packed = {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()}
     assert not [path for path in packed if path.suffix == ".pyc"]
     assert all((asset / "functions" / folder / "index.py").exists() for folder in FUNCTIONS)

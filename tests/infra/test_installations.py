@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 
 import pytest
 
 from freehold.settings_aws import FUNCTIONS
+from tests.infra.conftest import SANDBOXES
 from tests.infra.synthesis import synthesize
 
 ORIGINS = ["https://app.example.com", "https://beta.example.com"]
@@ -17,6 +17,8 @@ IDENTIFIERS = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::DynamoDB::GlobalTable": "TableName",
+    "AWS::EC2::SecurityGroup": "GroupName",
+    "AWS::ECS::Cluster": "ClusterName",
     "AWS::Events::Rule": "Name",
     "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
     "AWS::IAM::Role": "RoleName",
@@ -24,6 +26,8 @@ IDENTIFIERS = {
     "AWS::Lambda::Function": "FunctionName",
     "AWS::Lambda::LayerVersion": "LayerName",
     "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::Route53Resolver::FirewallDomainList": "Name",
+    "AWS::Route53Resolver::FirewallRuleGroup": "Name",
     "AWS::S3::Bucket": "BucketName",
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
@@ -36,9 +40,10 @@ IDENTIFIERS = {
 @pytest.fixture(scope="module")
 def second(assembly, tmp_path_factory):
     folder = tmp_path_factory.mktemp("second")
-    made = synthesize(
+    return synthesize(
         folder / "out",
         name="Second",
+        **SANDBOXES,
         layer=str(assembly.folder.parent / "layer"),
         alarm_email="operator@example.com",
         cors_origins=ORIGINS,
@@ -46,7 +51,6 @@ def second(assembly, tmp_path_factory):
         retain_data=False,
         log_retention_days="90",
     )
-    return dataclasses.replace(made, installation="Second")
 
 
 def _names(assembly):
@@ -67,11 +71,11 @@ def _exports(assembly):
     }
 
 
-def test_no_name_of_one_is_a_name_of_the_other(assembly, second):
-    assert _names(assembly)
-    assert len(_names(assembly)) == len(_names(second))
-    assert not _names(assembly) & _names(second)
-    assert not _exports(assembly) & _exports(second)
+def test_no_name_of_one_is_a_name_of_the_other(sandboxed, second):
+    assert _names(sandboxed)
+    assert len(_names(sandboxed)) == len(_names(second))
+    assert not _names(sandboxed) & _names(second)
+    assert not _exports(sandboxed) & _exports(second)
 
 
 def test_what_is_named_carries_the_installations_name(second):
@@ -84,8 +88,8 @@ def test_neither_reads_what_the_other_made(second):
 
 
 def test_each_counts_for_itself(second):
-    for folder in FUNCTIONS:
-        variables = second.function(folder).properties["Environment"]["Variables"]
+    for function in second.all("AWS::Lambda::Function"):
+        variables = function.properties["Environment"]["Variables"]
         assert variables["FREEHOLD_INSTALLATION"] == "Second"
     alarms = json.dumps([a.properties for a in second.all("AWS::CloudWatch::Alarm")])
     assert '"Value": "Second"' in alarms
@@ -107,6 +111,11 @@ TAGGED = (
     "AWS::ApiGateway::RestApi",
     "AWS::ApiGateway::Stage",
     "AWS::CloudWatch::Alarm",
+    "AWS::EC2::SecurityGroup",
+    "AWS::EC2::Subnet",
+    "AWS::EC2::VPC",
+    "AWS::EC2::VPCEndpoint",
+    "AWS::ECS::Cluster",
     "AWS::IAM::Role",
     "AWS::KMS::Key",
     "AWS::Lambda::Function",
@@ -118,18 +127,22 @@ TAGGED = (
 )
 
 
-def test_concurrency_is_reserved_where_it_was_asked_for_and_nowhere_else(assembly, second):
+def test_concurrency_is_reserved_where_it_was_asked_for_and_nowhere_else(sandboxed, second):
     def reserved(found):
-        functions = {folder: found.function(folder).properties for folder in FUNCTIONS}
         key = "ReservedConcurrentExecutions"
-        return {folder: p[key] for folder, p in functions.items() if key in p}
+        return {
+            folder: function.properties[key]
+            for folder in found.folders
+            for function in found.functions(folder)
+            if key in function.properties
+        }
 
-    assert reserved(assembly) == {}
+    assert reserved(sandboxed) == {}
     assert reserved(second) == {"run_turn": 40, "reaper": 2}
 
 
-def test_alarms_are_sent_where_it_was_asked_for(assembly, second):
-    assert assembly.all("AWS::SNS::Subscription") == []
+def test_alarms_are_sent_where_it_was_asked_for(sandboxed, second):
+    assert sandboxed.all("AWS::SNS::Subscription") == []
     subscription = second.one("AWS::SNS::Subscription").properties
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "operator@example.com")
 
@@ -140,10 +153,10 @@ def test_logs_are_kept_as_long_as_was_asked_for(second):
 
 
 # ---------------------------------------------------------------- CORS
-def test_without_origins_nothing_says_a_word_of_cors(assembly):
-    assert "Access-Control" not in json.dumps([assembly.template(s) for s in assembly.stacks])
+def test_without_origins_nothing_says_a_word_of_cors(sandboxed):
+    assert "Access-Control" not in json.dumps([sandboxed.template(s) for s in sandboxed.stacks])
     assert (
-        not assembly.function("api")
+        not sandboxed.function("api")
         .properties["Environment"]["Variables"]
         .get("FREEHOLD_CORS_ORIGINS")
     )
@@ -167,7 +180,7 @@ def test_origins_reach_the_function_and_the_refusals_of_api_gateway(second):
 
 
 # ---------------------------------------------------------------- teardown
-def test_what_outlives_its_stack_is_what_was_asked_for(assembly, second):
+def test_what_outlives_its_stack_is_what_was_asked_for(sandboxed, second):
     def kept(found):
         return {
             resource.type
@@ -177,7 +190,7 @@ def test_what_outlives_its_stack_is_what_was_asked_for(assembly, second):
 
     account_wide = {"AWS::IAM::Role", "AWS::ApiGateway::Account"}
     sessions = {"AWS::DynamoDB::GlobalTable", "AWS::S3::Bucket", "AWS::KMS::Key"}
-    assert kept(assembly) == sessions | account_wide
+    assert kept(sandboxed) == sessions | {"AWS::EFS::FileSystem"} | account_wide
     assert kept(second) == account_wide
     protected = second.one("AWS::DynamoDB::GlobalTable").properties["Replicas"][0]
     assert protected.get("DeletionProtectionEnabled", False) is False

@@ -11,7 +11,7 @@ import pytest
 from freehold.settings_aws import FUNCTIONS
 from functions.observability import count_released_runs, done, no_names, observed
 from tests.infra.synthesis import ROOT, synthesize
-from tests.infra.templates import flattened
+from tests.infra.templates import ALWAYS, flattened
 
 OF_AWS = {
     ("AWS/ApiGateway", "5XXError"): {"ApiName"},
@@ -70,13 +70,13 @@ def _shown(assembly):
 
 
 @pytest.fixture
-def emitted(capsys, assembly):
+def emitted(capsys, deployed):
     """Name and dimensions of every metric that an invocation of each function leaves behind, and of
     those that are counted in a log.
     """
     before = vars(logging.getLogger("freehold")).copy()
     context = type("Context", (), {"aws_request_id": "1"})()
-    for folder in FUNCTIONS:
+    for folder in deployed.folders:
         watched = observed(
             folder,
             lambda event, _: event,
@@ -100,7 +100,7 @@ def emitted(capsys, assembly):
         for line in lines
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
     }
-    for counted in assembly.all("AWS::Logs::MetricFilter"):
+    for counted in deployed.all("AWS::Logs::MetricFilter"):
         (of,) = counted.properties["MetricTransformations"]
         assert of["MetricNamespace"] == "Freehold"
         dimensions = frozenset(d["Key"] for d in of["Dimensions"])
@@ -108,27 +108,27 @@ def emitted(capsys, assembly):
     return found
 
 
-def test_every_metric_of_ours_is_emitted_with_just_these_dimensions(assembly, emitted):
-    alarms = [_metric(alarm) for alarm in _alarms(assembly).values()]
-    ours = [m for m in [*alarms, *_shown(assembly)] if m[0] == "Freehold"]
+def test_every_metric_of_ours_is_emitted_with_just_these_dimensions(deployed, emitted):
+    alarms = [_metric(alarm) for alarm in _alarms(deployed).values()]
+    ours = [m for m in [*alarms, *_shown(deployed)] if m[0] == "Freehold"]
     assert {name for _, name, _ in ours} == {"Outcomes", "ReleasedRuns", "TooManyRequests"}
     for _, name, dimensions in ours:
         assert (name, frozenset(dimensions), dimensions.get("function")) in emitted
         assert dimensions["installation"] == "Freehold"
 
 
-def test_every_metric_of_aws_is_one_that_aws_emits(assembly):
-    alarms = [_metric(alarm) for alarm in _alarms(assembly).values()]
-    for namespace, name, dimensions in [*alarms, *_shown(assembly)]:
+def test_every_metric_of_aws_is_one_that_aws_emits(deployed):
+    alarms = [_metric(alarm) for alarm in _alarms(deployed).values()]
+    for namespace, name, dimensions in [*alarms, *_shown(deployed)]:
         if namespace != "Freehold":
             known = OF_AWS[namespace, name]
             assert set(dimensions) - {"GlobalSecondaryIndexName"} == known, name
 
 
-def test_the_access_log_says_what_its_metric_is_filtered_by(assembly):
-    stage = assembly.one("AWS::ApiGateway::Stage").properties
+def test_the_access_log_says_what_its_metric_is_filtered_by(deployed):
+    stage = deployed.one("AWS::ApiGateway::Stage").properties
     fields = json.loads(stage["AccessLogSetting"]["Format"])
-    (counted,) = assembly.all("AWS::Logs::MetricFilter")
+    (counted,) = deployed.all("AWS::Logs::MetricFilter")
     (of,) = counted.properties["MetricTransformations"]
     for field in re.findall(r"\$\.(\w+)", counted.properties["FilterPattern"]):
         assert field in fields
@@ -136,33 +136,40 @@ def test_the_access_log_says_what_its_metric_is_filtered_by(assembly):
     assert fields["installation"] == "Freehold"
 
 
-def test_every_alarm_reaches_the_topic_and_says_when_it_is_over(assembly):
-    topic = {"Ref": assembly.one("AWS::SNS::Topic").name}
-    alarms = _alarms(assembly)
+def test_every_alarm_reaches_the_topic_and_says_when_it_is_over(deployed):
+    topic = {"Ref": deployed.one("AWS::SNS::Topic").name}
+    alarms = _alarms(deployed)
     assert alarms
     for name, alarm in alarms.items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic], name
         assert alarm["AlarmDescription"].endswith(f"At 2 AM: {name}.")
 
 
-def test_alarms_may_publish_and_nobody_else(assembly):
-    policy = assembly.one("AWS::SNS::TopicPolicy").properties["PolicyDocument"]
+def test_alarms_may_publish_and_nobody_else(deployed):
+    policy = deployed.one("AWS::SNS::TopicPolicy").properties["PolicyDocument"]
     (allowed,) = [s for s in policy["Statement"] if s["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert "aws:SourceAccount" in allowed["Condition"]["StringEquals"]
 
 
-def test_silence_is_health_but_for_the_sweep(assembly):
-    missing = {name: alarm["TreatMissingData"] for name, alarm in _alarms(assembly).items()}
-    assert missing.pop("SweepMissing") == "breaching"
+def test_silence_is_health_but_for_the_sweeps(deployed):
+    missing = {name: alarm["TreatMissingData"] for name, alarm in _alarms(deployed).items()}
+    sweeps = [name for name in missing if name.endswith("Missing")]
+    assert sweeps == ["SweepMissing", "UpkeepMissing"][: 1 + ("Sandboxes" in deployed.stacks)]
+    assert {missing.pop(name) for name in sweeps} == {"breaching"}
     assert set(missing.values()) == {"notBreaching"}
 
 
 @pytest.mark.parametrize("folder", FUNCTIONS)
-def test_every_function_has_alarms_for_errors_throttles_and_its_time_limit(assembly, folder):
-    alarms, name = _alarms(assembly), "".join(w.capitalize() for w in folder.split("_"))
-    function = assembly.function(folder)
-    kinds = {"Duration", "Errors", "Throttles"}
+def test_every_function_has_alarms_for_errors_throttles_and_its_time_limit(sandboxed, folder):
+    for number, function in enumerate(sandboxed.functions(folder), start=1):
+        name = "".join(word.capitalize() for word in folder.split("_"))
+        name += str(number) if folder == "workspaces" else ""
+        _assert_watched(sandboxed, folder, function, name)
+
+
+def _assert_watched(sandboxed, folder, function, name):
+    alarms, kinds = _alarms(sandboxed), {"Duration", "Errors", "Throttles"}
     if folder == "stream":  # it lasts for as long as its client stays
         assert f"{name}Duration" not in alarms
         kinds -= {"Duration"}
@@ -177,22 +184,22 @@ def test_every_function_has_alarms_for_errors_throttles_and_its_time_limit(assem
         assert any(function.name in word for word in read if isinstance(word, str))
 
 
-def test_whoever_reads_the_tables_stream_is_watched_for_its_age(assembly):
+def test_whoever_reads_the_tables_stream_is_watched_for_its_age(deployed):
     consumers = {
         folder
-        for folder in FUNCTIONS
-        for source in assembly.all("AWS::Lambda::EventSourceMapping")
-        if {"Ref": assembly.alias(folder).name} in flattened(source.properties["FunctionName"])
+        for folder in ALWAYS
+        for source in deployed.all("AWS::Lambda::EventSourceMapping")
+        if {"Ref": deployed.alias(folder).name} in flattened(source.properties["FunctionName"])
     }
     assert consumers
     for folder in consumers:
         name = "".join(word.capitalize() for word in folder.split("_"))
-        assert f"{name}StreamAge" in _alarms(assembly)
+        assert f"{name}StreamAge" in _alarms(deployed)
 
 
-def test_every_queue_is_watched_for_what_lies_in_it(assembly):
-    alarms = [name for name in _alarms(assembly) if name.startswith("DeadLetters")]
-    assert len(alarms) == len(assembly.all("AWS::SQS::Queue"))
+def test_every_queue_is_watched_for_what_lies_in_it(deployed):
+    alarms = [name for name in _alarms(deployed) if name.startswith("DeadLetters")]
+    assert len(alarms) == len(deployed.all("AWS::SQS::Queue"))
 
 
 WITH_QUEUES = """
@@ -229,22 +236,22 @@ def test_queues_that_a_stack_brings_are_watched(assembly, tmp_path):
         assert [name for name in queues if name in read]
 
 
-def test_the_document_says_of_every_alarm_what_to_look_at(assembly):
+def test_the_document_says_of_every_alarm_what_to_look_at(sandboxed):
     text = (ROOT / "docs/aws.md").read_text()
     section = text.partition("## At 2 AM")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
     documented = [
         re.compile(p.replace("*", r"\w+")) for r in rows for p in re.findall("`(.+?)`", r)
     ]
-    names = [*_alarms(assembly), "DeadLetters"]
+    names = [*_alarms(sandboxed), "DeadLetters"]
     assert not [name for name in names if not any(d.fullmatch(name) for d in documented)]
     assert not [d.pattern for d in documented if not any(d.fullmatch(name) for name in names)]
 
 
-def test_operations_hold_on_to_nothing_of_the_stacks_they_watch(assembly):
+def test_operations_hold_on_to_nothing_of_the_stacks_they_watch(deployed):
     """An import would keep a function from ever being renamed or removed."""
-    assert "Fn::ImportValue" not in json.dumps(assembly.template("Operations"))
+    assert "Fn::ImportValue" not in json.dumps(deployed.template("Operations"))
 
 
-def test_an_operator_is_told_the_dashboard_and_the_topic(assembly):
-    assert set(assembly.outputs("Operations")) == {"AlarmTopicArn", "DashboardName"}
+def test_an_operator_is_told_the_dashboard_and_the_topic(deployed):
+    assert set(deployed.outputs("Operations")) == {"AlarmTopicArn", "DashboardName"}

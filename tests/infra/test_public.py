@@ -29,34 +29,34 @@ POLICIES = {
 ANYBODY = ("*", {"AWS": "*"})
 
 
-def test_the_only_doors_are_the_apis(assembly):
-    kinds = {resource.type for resource in assembly.everything()}
+def test_the_only_doors_are_the_apis(deployed):
+    kinds = {resource.type for resource in deployed.everything()}
     assert kinds & (DOORS | OTHER_DOORS) == DOORS
-    api = assembly.one("AWS::ApiGateway::RestApi").properties
+    api = deployed.one("AWS::ApiGateway::RestApi").properties
     assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
-def test_no_resource_lets_anybody_in_by_its_own_policy(assembly):
+def test_no_resource_lets_anybody_in_by_its_own_policy(deployed):
     looked_at = 0
     for kind, name in POLICIES.items():
-        for resource in assembly.all(kind):
+        for resource in deployed.all(kind):
             statements = resource.properties[name]["Statement"]
             open_ = [s for s in statements if s["Effect"] == "Allow" and s["Principal"] in ANYBODY]
             assert open_ == [], resource.name
             looked_at += len(statements)
     assert looked_at > 3
-    for permission in assembly.all("AWS::Lambda::Permission"):
+    for permission in deployed.all("AWS::Lambda::Permission"):
         assert permission.properties["Principal"].endswith(".amazonaws.com")
         assert "SourceArn" in permission.properties
 
 
-def test_no_bucket_can_be_made_public(assembly):
-    for bucket in assembly.all("AWS::S3::Bucket"):
+def test_no_bucket_can_be_made_public(deployed):
+    for bucket in deployed.all("AWS::S3::Bucket"):
         assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
 
 
-def test_no_network_is_open_to_anybody(assembly):
-    for group in assembly.all("AWS::EC2::SecurityGroup"):
+def test_no_network_is_open_to_anybody(deployed):
+    for group in deployed.all("AWS::EC2::SecurityGroup"):
         text = json.dumps(listed(group.properties.get("SecurityGroupIngress", [])))
         assert "0.0.0.0/0" not in text
         assert "::/0" not in text

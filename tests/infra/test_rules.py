@@ -7,7 +7,6 @@ import os
 import subprocess
 
 from tests.infra.synthesis import PYTHON, ROOT
-from tests.infra.templates import STACKS
 
 UNACKNOWLEDGED = """
 from infra import acknowledged
@@ -19,7 +18,7 @@ app.main()
 
 def _reasons(assembly):
     found = {}
-    for stack in STACKS:
+    for stack in assembly.stacks:
         metadata = json.loads((assembly.folder / f"Freehold-{stack}.metadata.json").read_text())
         for path, entries in metadata.items():
             for entry in entries:

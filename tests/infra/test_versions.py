@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from freehold.settings_aws import FUNCTIONS
+from tests.infra.conftest import SANDBOXES
 from tests.infra.synthesis import synthesize
 from tests.infra.templates import flattened
 
@@ -20,53 +20,78 @@ CALLERS = (
 )
 
 
-def _version(assembly, folder):
-    """The logical id of the version that `live` points to; another id is another version."""
-    return assembly.alias(folder).properties["FunctionVersion"]["Fn::GetAtt"][0]
+def _versions(assembly):
+    """The logical id of the version that `live` points to, by function; another id is another
+    version.
+    """
+    return {
+        function.name: assembly.alias_of(function).properties["FunctionVersion"]["Fn::GetAtt"][0]
+        for folder in assembly.folders
+        for function in assembly.functions(folder)
+    }
 
 
-def test_every_function_is_called_by_its_alias(assembly):
-    for folder in FUNCTIONS:
-        alias = assembly.alias(folder)
-        assert alias.properties["Name"] == "live"
-        callers = [
-            resource
-            for kind in CALLERS
-            for resource in assembly.all(kind)
-            if resource.stack == alias.stack
-            and {"Ref": alias.name} in flattened(resource.properties)
-        ]
-        assert callers, folder
+def test_every_function_is_called_by_its_alias(deployed):
+    for folder in deployed.folders:
+        assert deployed.functions(folder)
+        for function in deployed.functions(folder):
+            alias = deployed.alias_of(function)
+            assert alias.properties["Name"] == "live"
+            callers = [
+                resource
+                for kind in CALLERS
+                for resource in deployed.all(kind)
+                if resource.stack == alias.stack
+                and {"Ref": alias.name} in flattened(resource.properties)
+            ]
+            assert callers, folder
 
 
-@pytest.mark.parametrize("kind", CALLERS)
-def test_nobody_calls_a_function_past_its_alias(assembly, kind):
-    functions = [assembly.function(folder).name for folder in FUNCTIONS]
-    for resource in assembly.all(kind):
+@pytest.mark.parametrize("kind", [*CALLERS, "AWS::Lambda::Function"])
+def test_nobody_calls_a_function_past_its_alias(deployed, kind):
+    """Functions are told by a variable whom they call."""
+    functions = [function.name for function in deployed.all("AWS::Lambda::Function")]
+    for resource in deployed.all(kind):
         parts = flattened(resource.properties)
         for name in functions:
             assert {"Ref": name} not in parts, resource.name
             assert {"Fn::GetAtt": [name, "Arn"]} not in parts, resource.name
 
 
-def test_a_version_is_published_for_another_layer_and_for_another_environment(assembly, tmp_path):
+def test_no_stack_is_told_of_a_function_but_by_its_alias(deployed):
+    functions = [function.name for function in deployed.all("AWS::Lambda::Function")]
+    for stack in deployed.stacks:
+        if stack == "Operations":
+            continue  # metrics are by the function's name, whatever its version
+        told = [
+            output["Value"]
+            for output in deployed.template(stack).get("Outputs", {}).values()
+            if "Export" in output
+        ]
+        for name in functions:
+            assert {"Fn::GetAtt": [name, "Arn"]} not in told
+
+
+def test_a_version_is_published_for_another_layer_and_for_another_environment(sandboxed, tmp_path):
     """Without that the alias would stay with what the last change of our code was deployed with."""
     python = tmp_path / "layer" / "arm64" / "python"
     python.mkdir(parents=True)
     (python / "other.py").write_text("newer = True\n")
-    newer = synthesize(tmp_path / "out", layer=str(tmp_path / "layer"), model="scripted")
-    for folder in FUNCTIONS:
-        assert _version(newer, folder) != _version(assembly, folder), folder
-    same = {_version(assembly, folder) for folder in FUNCTIONS}
-    assert len(same) == len(FUNCTIONS)
+    newer = synthesize(
+        tmp_path / "out", **SANDBOXES, layer=str(tmp_path / "layer"), model="scripted"
+    )
+    before, after = _versions(sandboxed), _versions(newer)
+    assert before.keys() == after.keys()
+    assert not [name for name in before if before[name] == after[name]]
+    assert len(set(before.values())) == len(before) == len(sandboxed.folders) + 1
 
 
-def test_a_version_that_is_replaced_is_deleted(assembly):
+def test_a_version_that_is_replaced_is_deleted(deployed):
     """One that stays would be in the way of the next deployment of the same code after one that
     failed: Lambda publishes nothing that equals the last version.
     """
-    versions = assembly.all("AWS::Lambda::Version")
-    assert len(versions) == len(FUNCTIONS)
+    versions = deployed.all("AWS::Lambda::Version")
+    assert len(versions) == len(deployed.all("AWS::Lambda::Function"))
     assert not [v for v in versions if v.body.get("DeletionPolicy", "Delete") != "Delete"]
 
 

@@ -38,6 +38,7 @@ QUOTAS = {
         "Throttle rate": 10000,
         "New connections per second per account across all WebSocket APIs": 500,
     },
+    "fargate": {"Fargate On-Demand vCPU resource count": 6},
 }
 
 
@@ -232,6 +233,21 @@ def test_the_cost_is_said_with_what_nobody_has_a_price_for(check):
     assert "AWS::Nobody::Knows" in unknown["detail"]
     (hour,) = found["Session-hour"]
     assert "Lambda run_turn, 512 MB $0.0171" in hour["detail"]
+
+
+def test_an_installation_with_sandboxes_is_told_their_quota_and_their_hour(check, assembly):
+    engine = assembly / "Mine-Engine.template.json"
+    found = json.loads(engine.read_text())
+    told = {"CPU": "512", "MEMORY_MIB": "1024", "ARCHITECTURE": "arm64"}
+    variables = {f"FREEHOLD_SANDBOX_{name}": value for name, value in told.items()}
+    found["Resources"]["wake"]["Properties"]["Environment"] = {"Variables": variables}
+    found["Resources"]["Cluster"] = {"Type": "AWS::ECS::Cluster"}
+    engine.write_text(json.dumps(found))
+    code, found = check(Facts())
+    assert code == 0
+    assert found["Quota"][-1]["detail"].startswith("6 processors of Fargate")
+    (hour,) = found["Sandbox-hour"]
+    assert hour["detail"].startswith("$0.0198 while it runs")
 
 
 def test_prices_of_ones_own_are_used(check, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from freehold.adapters.egress import laptop
 from freehold.cli import main
 from freehold.cli.checks import (
     check_clock,
@@ -19,6 +20,7 @@ from freehold.cli.checks import (
     check_engine,
     check_model,
     check_namespaces,
+    check_sandbox,
 )
 from freehold.settings import Settings
 
@@ -52,6 +54,27 @@ def test_namespaces(tmp_path, settings, uid, status, remedy):
 
 def test_another_system_has_no_namespaces():
     assert "docker" in check_namespaces(platform="darwin").remedy
+
+
+@pytest.mark.parametrize(
+    ("network", "status", "words"),
+    [("on", "ok", "reach the egress proxy"), ("off", "note", "turned off")],
+)
+def test_whether_sandboxes_have_a_network_is_tried_out(network, status, words):
+    sandbox, found = check_sandbox(Settings(network=network))
+    if sandbox.status != "ok":
+        pytest.skip(sandbox.detail)
+    assert (found.name, found.status) == ("Network", status)
+    assert words in found.detail
+
+
+def test_a_proxy_that_does_not_start_is_missing(monkeypatch):
+    monkeypatch.setattr(laptop, "proxy_command", lambda: ["false"])
+    sandbox, found = check_sandbox(Settings())
+    if sandbox.status != "ok":
+        pytest.skip(sandbox.detail)
+    assert (found.status, found.remedy) == ("missing", "--network off")
+    assert "did not start" in found.detail
 
 
 def _program(folder, name, code):
@@ -156,6 +179,7 @@ def test_the_command_prints_every_check_and_fails_when_something_is_missing(caps
     assert names == [
         "Python",
         "Sandbox",
+        "Network",
         "Namespaces",
         "Container engine",
         "Disk",

@@ -84,6 +84,30 @@ def test_limited_networking_without_exceptions_is_accepted(app):
     }
 
 
+def test_limited_networking_keeps_what_an_update_leaves_out(app):
+    given = {"allowed_hosts": ["a.example", "*.b.example"], "allow_package_managers": True}
+    network = {"type": "limited", **given}
+    environment = create(app, config={"type": "cloud", "networking": network})
+    assert environment.config.networking.model_dump() == {**network, "allow_mcp_servers": False}
+
+    def updated(**fields):
+        config = {"type": "cloud", "networking": {"type": "limited", **fields}}
+        return update(app, environment.id, config=config).config.networking.model_dump()
+
+    before = {**network, "allow_mcp_servers": False}
+    assert updated() == updated(allowed_hosts=None, allow_mcp_servers=None) == before
+    assert updated(allow_mcp_servers=True) == {**network, "allow_mcp_servers": True}
+    assert updated(allowed_hosts=[])["allowed_hosts"] == []
+    opened = {"type": "cloud", "networking": {"type": "unrestricted"}}
+    update(app, environment.id, config=opened)
+    assert updated() == {
+        "type": "limited",
+        "allowed_hosts": [],
+        "allow_mcp_servers": False,
+        "allow_package_managers": False,
+    }
+
+
 def test_names_are_unique_in_a_workspace(app):
     create(app)
     with pytest.raises(Conflict, match="already exists") as refused:

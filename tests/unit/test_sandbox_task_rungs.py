@@ -6,17 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from freehold import toolset
-from freehold.adapters.subprocess_sandbox import cgroups, container, programs
+from freehold.adapters.subprocess_sandbox import cgroups, container, network, programs
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
-from freehold.adapters.subprocess_sandbox.results import parse_result
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Start
 from freehold.errors import SandboxLost
+from freehold.ports import EgressSocket
 from freehold.toolset import TOOLS, ToolResult
+from freehold.toolset.results import parse_result
+from sandbox_task import egress_relay
 from sandbox_task.settings import parse
 
 # ---------------------------------------------------------------- results
@@ -115,6 +118,24 @@ def test_a_container_has_nothing_it_does_not_need(start, tmp_path):
     assert settings.identity == "user"
     assert settings.tools_uid == 1000
     assert settings.public_key == "01" * 32
+
+
+def test_a_container_with_a_network_has_the_socket_of_its_session_and_no_other_way(start, tmp_path):
+    egress = EgressSocket(tmp_path / "egress", "t0ken", {"PIP_INDEX_URL": "https://pip.corp"})
+    arguments = container.run_arguments("name", replace(start, egress=egress), 1000)
+    joined = " ".join(arguments[: arguments.index(container.IMAGE)])
+    assert "--network none" in joined
+    assert f"type=bind,source={tmp_path}/egress,target=/run/egress,readonly" in joined
+    assert "t0ken" not in joined
+    settings = parse(arguments[-1])
+    assert settings.egress == "/run/egress"
+    proxy = "http://sesn_1:t0ken@127.0.0.1:3128"
+    for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        assert settings.environment[name] == proxy
+    assert settings.environment["PIP_INDEX_URL"] == "https://pip.corp"
+    assert parse(container.run_arguments("name", start, 1000)[-1]).egress == ""
+    assert str(egress_relay.PORT) in proxy
+    assert network.PROBE.count(f"127.0.0.1/{egress_relay.PORT} ") == 1
 
 
 def test_an_engine_gets_no_secret(start, tmp_path, monkeypatch):

@@ -29,3 +29,17 @@ def test_the_start_says_which_web_tools_there_are(given, line):
     said = start_lines(settings, Probe(None, ()), None, "http://127.0.0.1:1")
     assert f"web tools  {line}" in said
     assert "hidden" not in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("probe", "line"),
+    [
+        (Probe("bubblewrap"), "what each environment grants, by a proxy"),
+        (Probe("container", (), "it is turned off"), "none in any sandbox: it is turned off"),
+        (Probe("none"), "this machine's own, whatever an environment says"),
+        (Probe(None), "none, as there is no sandbox"),
+    ],
+)
+def test_the_start_says_which_network_sandboxes_have(probe, line):
+    said = start_lines(Settings(), probe, None, "http://127.0.0.1:1")
+    assert [words for words in said if words.startswith(f"network    {line}")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from egress_proxy.public_address import is_public
 from freehold.adapters.web.failure import Failed
-from freehold.adapters.web.public_address import is_public
 from freehold.adapters.web.web_url import parse, parse_public
 
 

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from egress_proxy.host_names import is_allowed_host
 from freehold.domain import permissions
 from freehold.domain.entry import Entry
 from freehold.domain.shown_urls import is_shown
-from freehold.domain.web_rules import WebRules, check_within, is_allowed_host, rules_of
+from freehold.domain.web_rules import WebRules, check_within, rules_of
 from freehold.errors import InvalidRequest
 from freehold.wire.environments import Environment
 from freehold.wire.tools import AgentToolset20260401, WebFetchURLSources

@@ -189,18 +189,6 @@ def _cloud(**settings):
     [
         (_cloud(packages={"pip": ["six"]}), "packages"),
         (
-            _cloud(networking={"type": "limited", "allowed_hosts": ["a.example"]}),
-            "networking.allowed_hosts",
-        ),
-        (
-            _cloud(networking={"type": "limited", "allow_package_managers": True}),
-            "networking.allow_package_managers",
-        ),
-        (
-            _cloud(networking={"type": "limited", "allow_mcp_servers": True}),
-            "networking.allow_mcp_servers",
-        ),
-        (
             (CreateEnvironment, {"name": "e", "config": {"type": "self_hosted"}}),
             "self_hosted environments",
         ),
@@ -246,6 +234,62 @@ def test_what_is_not_built_is_refused_by_its_name(request_, feature):
     with pytest.raises(NotYetSupported) as refused:
         parse(*request_)
     assert refused.value.feature == feature
+
+
+# ---------------------------------------------------------------- environments
+def _limited(**settings):
+    return _cloud(networking={"type": "limited", **settings})
+
+
+def test_hosts_are_kept_as_they_were_sent():
+    hosts = [
+        "Example.com",
+        "*.example.org",
+        "xn--bcher-kva.example",
+        "93.184.216.34",
+        "a_b.example",
+    ]
+    given = parse(*_limited(allowed_hosts=hosts, allow_package_managers=True))
+    network = given.config.resolved().networking.model_dump()
+    assert network == {
+        "type": "limited",
+        "allowed_hosts": hosts,
+        "allow_mcp_servers": False,
+        "allow_package_managers": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "https://example.com",
+        "example.com:443",
+        "example.com/path",
+        "*",
+        "*.",
+        "*example.com",
+        "a.*.example.com",
+        "*.93.184.216.34",
+        "example.com.",
+        "exa mple.com",
+        "user@example.com",
+        "-example.com",
+        "b\u00fccher.example",
+        "0x7f.1",
+        "a" * 64 + ".example",
+        7,
+    ],
+)
+def test_what_is_no_host_is_refused_by_its_place(host):
+    with pytest.raises(InvalidRequest, match=r"config.*networking.*allowed_hosts.1"):
+        parse(*_limited(allowed_hosts=["example.com", host]))
+
+
+def test_a_list_of_hosts_has_an_end():
+    parse(*_limited(allowed_hosts=[f"h{n}.example" for n in range(1000)]))
+    with pytest.raises(InvalidRequest, match="allowed_hosts"):
+        parse(*_limited(allowed_hosts=["example.com"] * 1001))
 
 
 # ---------------------------------------------------------------- sessions

@@ -63,6 +63,7 @@ class Bubblewrap:
     """Linux. Raises CannotStart where there is no bubblewrap."""
 
     name: RungName = "bubblewrap"
+    has_network_of_its_own = True
 
     def __init__(self) -> None:
         self._program = _program()
@@ -212,6 +213,7 @@ def _session_binds(start: Start) -> list[_Bind]:
         _Bind(str(directories.uploads), "/mnt/session/uploads", is_writable=True),
         _Bind(str(directories.state / "results"), "/mnt/session/tool_results", is_writable=True),
         _Bind(str(directories.state), _STATE, is_writable=True),
+        *([_Bind(str(start.egress.directory), programs.EGRESS)] if start.egress else ()),
     ]
 
 
@@ -228,7 +230,8 @@ def _settings(start: Start, python: str) -> JsonObject:
         "scratch": _SCRATCH,
         "tool_host": [*programs.in_sandbox(python, "sandbox_task.tool_host")],
         "readable": [str(prefix)] if prefix else [],
-        "environment": {**programs.tool_environment(search_path, "/workspace", temporary)},
+        "egress": programs.EGRESS if start.egress else "",
+        "environment": {**programs.tool_environment(search_path, "/workspace", temporary, start)},
         "limits": start.limits,
     }
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from freehold.errors import SandboxLost
 from freehold.toolset import WAIT_SECONDS
-from freehold.toolset.signed_request import SignedRequest, digest
+from freehold.toolset.signed_request import signed_headers
 
 if TYPE_CHECKING:
     import socket
@@ -89,17 +87,15 @@ class SupervisorClient:
         connection.close()
 
     def _exchange(self, connection: _Connection, path: str, body: bytes) -> tuple[int, bytes]:
-        request = SignedRequest(
-            method="POST",
-            path=path,
-            body_digest=digest(body),
+        headers = signed_headers(
+            self._secrets.sign,
+            "POST",
+            path,
+            body,
             session_id=self._session_id,
             boot_id=self._boot_id,
-            timestamp=int(time.time()),
-            nonce=os.urandom(16).hex(),
         )
-        signature = self._secrets.sign(request.message())
-        connection.request("POST", path, body, request.headers(signature))
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         answer = response.read(_MAX_ANSWER_BYTES + 1)
         if len(answer) > _MAX_ANSWER_BYTES:

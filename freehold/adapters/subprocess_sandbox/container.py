@@ -1,7 +1,8 @@
 """The container rung: docker or podman, for hosts without namespaces of their own (macOS).
 
-Supervisor and tools are two users of one container, which has no network, a read-only root and no
-capability but those the supervisor needs to start tools as another user and to kill them.
+Supervisor and tools are two users of one container, which has no network but the socket of the
+egress proxy, a read-only root and no capability but those the supervisor needs to start tools as
+another user and to kill them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Container:
     """Raises CannotStart where no engine answers or the image is missing."""
 
     name: RungName = "container"
+    has_network_of_its_own = True
 
     def __init__(self, engine: str | None = None) -> None:
         self._engine = engine or _find_engine()
@@ -125,7 +127,9 @@ def run_arguments(name: str, start: Start, tools_uid: int) -> list[str]:
     arguments += ["--shm-size", str(scratch)]
     arguments += ["--tmpfs", f"{_STATE}:rw,nosuid,nodev,noexec,mode=0700,size=512m"]
     arguments += ["--tmpfs", f"{_RESULTS}:rw,nosuid,nodev,noexec,mode=0755,size=256m"]
+    egress = [(start.egress.directory, programs.EGRESS, ",readonly")] if start.egress else []
     for source, target, access in (
+        *egress,
         (directories.workspace, "/workspace", ""),
         (directories.outputs, "/mnt/session/outputs", ""),
         (directories.uploads, "/mnt/session/uploads", ",readonly"),
@@ -156,7 +160,10 @@ def _settings(start: Start, tools_uid: int) -> JsonObject:
         "identity": "user",
         "tools_uid": tools_uid,
         "tool_host": [*programs.in_sandbox(_PYTHON, "sandbox_task.tool_host")],
-        "environment": {**programs.tool_environment(_SEARCH_PATH, "/workspace", "/tmp")},  # noqa: S108 - its own
+        "egress": programs.EGRESS if start.egress else "",
+        "environment": {
+            **programs.tool_environment(_SEARCH_PATH, "/workspace", "/tmp", start)  # noqa: S108 - its own
+        },
         "limits": start.limits,
     }
 

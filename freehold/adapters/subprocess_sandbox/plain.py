@@ -28,6 +28,7 @@ class Plain:
     """`/workspace` and its like do not exist here; the shell starts in the session's directory."""
 
     name: RungName = "none"
+    has_network_of_its_own = False
     owner: int | None = None
 
     def launch(self, start: Start) -> PlainLaunched:

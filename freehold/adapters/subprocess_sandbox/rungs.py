@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from freehold.ports import EgressSocket
     from freehold.toolset import JsonObject
 
 RungName: TypeAlias = Literal["bubblewrap", "container", "none"]
@@ -45,6 +46,8 @@ class Probe:
 
     rung: RungName | None
     findings: tuple[Finding, ...] = ()
+    no_network: str = ""
+    """Why no sandbox has a network; empty when each has what its environment grants."""
 
     @property
     def advice(self) -> str:
@@ -76,6 +79,8 @@ class Start:
     public_key: bytes
     directories: Directories
     limits: JsonObject
+    egress: EgressSocket | None = None
+    """None: a sandbox without network."""
 
 
 class Launched(Protocol):
@@ -101,6 +106,10 @@ class Rung(Protocol):
     @property
     def owner(self) -> int | None:
         """The uid that must own a sandbox's directories; None for the server's own."""
+
+    @property
+    def has_network_of_its_own(self) -> bool:
+        """Whether its sandboxes are cut off from this machine's network."""
 
     def launch(self, start: Start) -> Launched:
         """Called on a thread that lives as long as the server. Raises CannotStart."""

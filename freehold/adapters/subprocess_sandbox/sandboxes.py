@@ -7,6 +7,7 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Literal
@@ -14,20 +15,20 @@ from typing import TYPE_CHECKING, Literal
 from freehold import toolset
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
 from freehold.adapters.subprocess_sandbox.ladder import find_rung
-from freehold.adapters.subprocess_sandbox.results import parse_result
+from freehold.adapters.subprocess_sandbox.network import PROBE, PROBED, Networks
 from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Finding, Probe, Rung, Start
 from freehold.adapters.subprocess_sandbox.running import RunningSandbox
 from freehold.errors import SandboxLost, ToolError
 from freehold.toolset import WAIT_SECONDS, JsonObject, ToolCall, ToolResult
+from freehold.toolset.supervisor_calls import asked, named, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from freehold.ports import SandboxRef, Secrets
+    from freehold.ports import Egress, EgressSocket, Network, SandboxRef, Secrets
 
 _log = logging.getLogger("freehold.sandboxes")
 
-_OK, _CONFLICT = 200, 409
 _IDLE_SECONDS = 30 * 60.0
 _PROBED = "probe"
 
@@ -48,7 +49,8 @@ def default_limits() -> JsonObject:
 class _Place:
     """The sandbox of one session, or the absence of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
         self.lock = Lock()
         self.running: RunningSandbox | None = None
         self.is_removed = False
@@ -60,7 +62,8 @@ class SubprocessSandboxes:
     `rung` is the isolation to use: `auto` is the first that works, `none` isolates nothing and is
     never chosen by `auto`. `limits` replaces single numbers of `default_limits`. A sandbox that
     nobody used for `idle_seconds` is stopped, with what it ran in the background. `execute` waits
-    at most `wait_seconds`, of which the supervisor allows 25.
+    at most `wait_seconds`, of which the supervisor allows 25. Sandboxes have the network that
+    `network_of` says, by `egress`; without that, none.
     """
 
     def __init__(
@@ -72,12 +75,15 @@ class SubprocessSandboxes:
         limits: JsonObject | None = None,
         idle_seconds: float = _IDLE_SECONDS,
         wait_seconds: float = WAIT_SECONDS,
+        egress: Egress | None = None,
+        network_of: Callable[[SandboxRef], Network] | None = None,
     ) -> None:
         self._secrets = secrets
         self._wanted = rung
         self._limits = {**default_limits(), **(limits or {})}
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
+        self._networks = Networks(egress, network_of)
         self._directories = SessionDirectories(data_dir)
         # A sandbox dies with the thread that started it, so that must be one that stays.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-spawner")
@@ -95,24 +101,28 @@ class SubprocessSandboxes:
         with self._probing:
             if self._probe is None:
                 self._directories.sweep()
-                self._rung, self._probe = find_rung(self._wanted, self._try)
+                self._rung, probe = find_rung(self._wanted, self._try)
+                self._probe = replace(probe, no_network=self._networks.no_network)
             return self._probe
 
     def _try(self, rung: Rung) -> Finding:
         """Runs a command under a rung, in a session of its own."""
         with tempfile.TemporaryDirectory(prefix="freehold-probe-") as scratch:
             directories = SessionDirectories(Path(scratch))
+            egress = self._networks.probe(_PROBED) if rung.has_network_of_its_own else None
             try:
-                running = self._start(rung, directories, _PROBED)
+                running = self._start(rung, directories, _PROBED, egress)
             except CannotStart as failed:
                 return Finding(rung.name, failed.reason, failed.remedy)
             try:
-                call = ToolCall(_PROBED, _PROBED, "bash", {"command": "echo works"})
-                result = _outcome(*running.post("/execute", _request(call, WAIT_SECONDS)))
+                result = _run(running, "works", "echo works")
+                if egress and _run(running, "network", PROBE) != ToolResult.text(PROBED):
+                    self._networks.give_up(f"{rung.name} does not reach the egress proxy")
             except ToolError as failed:
                 return Finding(rung.name, str(failed))
             finally:
                 running.stop()
+                self._networks.shut(_PROBED)
                 directories.end_boot(running.directories)
                 directories.remove(_PROBED)
         if result != ToolResult.text("works"):
@@ -122,14 +132,18 @@ class SubprocessSandboxes:
         return Finding(rung.name)
 
     def _start(
-        self, rung: Rung, directories: SessionDirectories, session_id: str
+        self,
+        rung: Rung,
+        directories: SessionDirectories,
+        session_id: str,
+        egress: EgressSocket | None,
     ) -> RunningSandbox:
         """Raises CannotStart."""
         try:
             prepared = directories.prepare(session_id, rung.owner)
         except OSError as error:
             raise CannotStart(f"its directories cannot be made: {error.strerror}") from error
-        start = Start(session_id, self._secrets.public_key(), prepared, self._limits)
+        start = Start(session_id, self._secrets.public_key(), prepared, self._limits, egress)
         try:
             launched = self._spawner.submit(rung.launch, start).result()
             return RunningSandbox(launched, self._secrets, start, rung)
@@ -160,7 +174,7 @@ class SubprocessSandboxes:
             if place.running is not None and not place.running.is_alive:
                 self._end(place)
             if place.running is None:
-                place.running = self._start_session(sandbox.session_id)
+                place.running = self._start_session(sandbox)
             place.running.touch()
             return place.running.boot_id
 
@@ -171,7 +185,7 @@ class SubprocessSandboxes:
         if refused is not None:
             return ToolResult.text(refused, is_error=True)
         try:
-            return _outcome(*running.post("/execute", _request(call, self._wait_seconds)))
+            return outcome(*running.post("/execute", asked(call, self._wait_seconds)))
         except SandboxLost:
             running.stop()  # it may only be deaf: then it must not go on working unheard
             raise
@@ -180,7 +194,7 @@ class SubprocessSandboxes:
         """See `Sandboxes`."""
         with suppress(SandboxLost):
             running = self._running(sandbox, boot_id)
-            running.post("/cancel", {"calls": [_named(call) for call in calls]})
+            running.post("/cancel", {"calls": [named(call) for call in calls]})
 
     def remove(self, sandbox: SandboxRef) -> None:
         """See `Sandboxes`."""
@@ -198,6 +212,7 @@ class SubprocessSandboxes:
         for place in places:
             with place.lock:
                 self._end(place)
+        self._networks.close()
         self._spawner.shutdown()
         if self._reaper is not None:
             self._reaper.join()
@@ -205,7 +220,7 @@ class SubprocessSandboxes:
     # ------------------------------------------------------------ places
     def _place(self, sandbox: SandboxRef) -> _Place:
         with self._lock:
-            return self._places.setdefault(sandbox.session_id, _Place())
+            return self._places.setdefault(sandbox.session_id, _Place(sandbox.session_id))
 
     def _running(self, sandbox: SandboxRef, boot_id: str) -> RunningSandbox:
         running = self._place(sandbox).running
@@ -213,15 +228,17 @@ class SubprocessSandboxes:
             raise SandboxLost("The sandbox is gone.")
         return running
 
-    def _start_session(self, session_id: str) -> RunningSandbox:
+    def _start_session(self, sandbox: SandboxRef) -> RunningSandbox:
+        session_id = sandbox.session_id
         probe = self.usable()
         if self._rung is None:
             raise SandboxLost(
                 "This server has no usable sandbox, so tools cannot run. What helps there:"
                 f" {probe.remedies or 'another --sandbox'}. `freehold doctor` says more."
             )
+        egress = self._networks.open(sandbox) if self._rung.has_network_of_its_own else None
         try:
-            running = self._start(self._rung, self._directories, session_id)
+            running = self._start(self._rung, self._directories, session_id, egress)
         except (CannotStart, ValueError) as failed:
             # The reason is for operators: it may name paths of this host.
             _log.warning("sandbox_failed", extra={"session_id": session_id, "reason": str(failed)})
@@ -232,6 +249,7 @@ class SubprocessSandboxes:
     def _end(self, place: _Place) -> None:
         if place.running is not None:
             place.running.stop()
+            self._networks.shut(place.session_id)
             self._directories.end_boot(place.running.directories)
             place.running = None
 
@@ -253,18 +271,7 @@ class SubprocessSandboxes:
                         self._end(place)
 
 
-def _named(call: ToolCall) -> JsonObject:
-    return {"thread_id": call.thread_id, "event_id": call.event_id, "digest": call.digest}
-
-
-def _request(call: ToolCall, wait: float) -> JsonObject:
-    return {**_named(call), "name": call.name, "input": call.input, "wait": wait}
-
-
-def _outcome(status: int, answer: JsonObject) -> ToolResult | None:
-    """What an answer to `/execute` says. Raises SandboxLost, ToolError."""
-    if status == _OK:
-        return None if answer.get("status") == "running" else parse_result(answer)
-    if status == _CONFLICT and answer.get("error") == "digest":
-        raise ToolError("A call of this id was made before, with another input.")
-    raise SandboxLost("The sandbox refused the call.")
+def _run(running: RunningSandbox, name: str, command: str) -> ToolResult | None:
+    """A command of the probe. Raises SandboxLost, ToolError."""
+    call = ToolCall(_PROBED, name, "bash", {"command": command})
+    return outcome(*running.post("/execute", asked(call, WAIT_SECONDS)))

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from typing import TypeAlias
 
+from egress_proxy.host_names import is_address
+from egress_proxy.public_address import is_public
 from freehold.adapters.web.failure import Failed
 from freehold.adapters.web.lifeline import Lifeline
-from freehold.adapters.web.public_address import is_public
-from freehold.adapters.web.web_url import WebUrl, is_address
+from freehold.adapters.web.web_url import WebUrl
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 """The addresses of a name. Raises OSError."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from egress_proxy.host_names import is_address
+from egress_proxy.public_address import is_public
 from freehold.adapters.web.failure import Failed
-from freehold.adapters.web.public_address import is_public
-from freehold.adapters.web.web_url import is_address, parse_public
+from freehold.adapters.web.web_url import parse_public
 from freehold.toolset import Json, JsonObject, ToolResult
 
 MAX_RESULTS = 10

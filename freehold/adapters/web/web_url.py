@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from egress_proxy.host_names import is_local_name, plain_host
 from freehold.adapters.web.failure import Failed
 
 MAX_URL = 2000
 _PORTS = {"http": 80, "https": 443}
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
-_NUMBER = re.compile(r"\d+\Z|0x[0-9a-f]*\Z")
-_LOCAL = {"localhost", "local", "internal", "localdomain", "invalid", "home", "lan", "intranet"}
-_MAX_HOST = 253
 _SAFE = "!$%&'()*+,-./:;=?@_~"
 
 
@@ -53,7 +49,7 @@ def parse_public(text: str) -> WebUrl:
     url = parse(text)
     if url.port not in _PORTS.values():
         raise Failed("url_not_allowed", "only ports 80 and 443 are reached")
-    if _is_local(url.host):
+    if is_local_name(url.host):
         raise Failed("url_not_allowed", "the host is no public name")
     return url
 
@@ -79,24 +75,16 @@ def parse(text: str) -> WebUrl:
 
 
 def _host(parts: SplitResult) -> str:
-    """In the one form that names are compared and resolved in.
-
-    What ends in a number is an address, and only the plain notations are taken: resolvers read
-    `0177.1`, `0x7f.1` and `2130706433` as addresses too.
-    """
-    host = (parts.hostname or "").removesuffix(".")
+    """In the one form that names are compared and resolved in."""
+    host = parts.hostname or ""
     try:
         if "[" in parts.netloc:
             return str(IPv6Address(host))
         if not host.isascii():
             host = _ascii(host)
-        if _NUMBER.match(host.rpartition(".")[2]):
-            return str(IPv4Address(host))
-    except (AddressValueError, UnicodeError):  # what idna raises is one
+        return plain_host(host)
+    except ValueError:  # what idna raises is one
         raise _invalid("its host is no name and no plain address") from None
-    if len(host) > _MAX_HOST or not all(_LABEL.match(label) for label in host.split(".")):
-        raise _invalid("its host is no name")
-    return host
 
 
 def _ascii(host: str) -> str:
@@ -104,19 +92,6 @@ def _ascii(host: str) -> str:
     import idna  # noqa: PLC0415 - its tables are large, and most names are ASCII
 
     return idna.encode(host, uts46=True).decode()
-
-
-def is_address(host: str) -> bool:
-    """Whether a host of a `WebUrl` is an address."""
-    return ":" in host or host.rpartition(".")[2].isdigit()
-
-
-def _is_local(host: str) -> bool:
-    """Names that mean something inside a network only: a resolver may add its own domain to a
-    single label.
-    """
-    labels = host.split(".")
-    return not is_address(host) and (len(labels) == 1 or labels[-1] in _LOCAL)
 
 
 def _invalid(why: str) -> Failed:

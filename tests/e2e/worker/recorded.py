@@ -1,8 +1,8 @@
 """The deployed entry points, watched: on the `PYTHONPATH` of the emulator's Lambda workers.
 
 The handler `recorded.run_turn` is `functions.run_turn.index.handler` as it was deployed, with two
-differences: each call of AWS is written to a file before it is sent, and `run_tools` reaches a
-sandbox that outlives its workers, as a task would.
+differences: each call of AWS is written to a file before it is sent, and sandboxes are processes
+that outlive the workers, as tasks would: behind the port, or where there are tasks behind ECS.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from http.client import HTTPConnection
+from types import SimpleNamespace
 from typing import Any
 
 _DIRECTORY = os.environ["E2E_DIRECTORY"]
 _ABOUT = (
     *("TableName", "IndexName", "Bucket", "Key", "KeyId", "SecretId", "stateMachineArn", "name"),
     "ConnectionId",
+    *("FunctionName", "FileSystemId", "AccessPointId"),
+    *("cluster", "task", "taskDefinition", "family", "executionRoleArn"),
 )
 
 
@@ -25,7 +29,9 @@ def __getattr__(folder: str) -> Any:
         raise AttributeError(folder)
     _write({"function": folder, "pid": os.getpid()})
     record_calls(folder)
-    if folder == "run_tools":
+    if "E2E_FARGATE_PORT" in os.environ:
+        _redirect_fargate()
+    elif folder == "run_tools":
         _give_it_a_sandbox()
     return importlib.import_module(f"functions.{folder}.index").handler
 
@@ -40,6 +46,9 @@ def record_calls(folder: str) -> None:
             ((kind, write),) = item.items()
             place = write.get("Key") or write["Item"]
             call.setdefault("items", []).append([kind, write["TableName"], place["pk"]["S"]])
+        for name in ("tasks", "taskDefinitions"):
+            if name in params:
+                call[name] = list(params[name])
         call["tables"] = list(params.get("RequestItems", ()))
         service = model.service_model.signing_name
         if service == "execute-api":
@@ -47,6 +56,33 @@ def record_calls(folder: str) -> None:
         _write({"function": folder, "service": service, "operation": model.name, **call})
 
     botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", record))
+
+
+def _redirect_fargate() -> None:
+    """Calls of ECS and EFS are answered by another process (tests/e2e/fargate_host.py)."""
+    import botocore.handlers
+
+    def note(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = dict(params)
+
+    def answer(model: Any, context: dict[str, Any], **_: Any) -> Any:
+        connection = HTTPConnection("127.0.0.1", int(os.environ["E2E_FARGATE_PORT"]), timeout=60)
+        try:
+            asked = {"operation": model.name, "asked": context["asked"]}
+            connection.request("POST", "/", json.dumps(asked))
+            found = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "answer" in found:
+            return SimpleNamespace(status_code=200), found["answer"]
+        code, status, fields = found["refused"]
+        error = {"Error": {"Code": code, "Message": "said the test"}}
+        metadata = {"ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "none"}}
+        return SimpleNamespace(status_code=status), error | metadata | fields
+
+    for service in ("ecs", "efs"):
+        botocore.handlers.BUILTIN_HANDLERS.append((f"before-parameter-build.{service}", note))
+        botocore.handlers.BUILTIN_HANDLERS.append((f"before-call.{service}", answer))
 
 
 def _give_it_a_sandbox() -> None:

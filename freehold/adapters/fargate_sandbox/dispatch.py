@@ -1,0 +1,140 @@
+"""The line to a supervisor: through the function in its network, which no other program reaches.
+
+What is signed here is carried as it is. A body of more than 1 MB travels through a bucket, since
+what a function is given and answers may have 6 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from freehold.adapters.fargate_sandbox.fleet import Fleet
+from freehold.errors import SandboxLost
+from freehold.ports import Blobs, Secrets
+from freehold.toolset import JsonObject
+from freehold.toolset.signed_request import signed_headers
+
+INLINE_BYTES = 1024 * 1024
+_ATTEMPTS = 5
+_LONGEST_PAUSE = 1.0
+
+
+class DispatchFailed(Exception):
+    """The function did not answer, after all attempts. Of the supervisor this says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One boot of one slot, where it listens."""
+
+    slot_id: str
+    boot_id: str
+    address: str
+
+
+class Dispatch:
+    """Threads share an instance."""
+
+    def __init__(
+        self,
+        functions: Any,
+        fleet: Fleet,
+        transfers: Blobs,
+        secrets: Secrets,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`functions` is boto3's client for Lambda, which repeats nothing by itself: a request is
+        signed for once. `transfers` is the bucket.
+        """
+        self._functions = functions
+        self._fleet = fleet
+        self._transfers = transfers
+        self._secrets = secrets
+        self._pause = pause
+
+    def answers(self, line: Line) -> bool:
+        """Whether this boot listens there. Raises DispatchFailed."""
+        try:
+            status, answer = self._request(line, "GET", "/healthz", b"")
+        except SandboxLost:
+            return False
+        health = {"session_id": line.slot_id, "boot_id": line.boot_id}
+        return status == 200 and answer == health  # noqa: PLR2004 - HTTP
+
+    def post(self, line: Line, path: str, value: JsonObject) -> tuple[int, JsonObject]:
+        """Status and answer. The request may arrive more than once: for the supervisor the second
+        joins the first. Raises SandboxLost where nobody answers there, DispatchFailed.
+        """
+        return self._request(line, "POST", path, json.dumps(value).encode())
+
+    def _request(self, line: Line, method: str, path: str, body: bytes) -> tuple[int, JsonObject]:
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._pause(random.uniform(0.0, _LONGEST_PAUSE))  # noqa: S311 - spreads load
+            found = self._invoke(line, method, path, body)
+            if found is not None:
+                return self._read(found)
+        raise DispatchFailed(f"{self._fleet.dispatch} did not answer {_ATTEMPTS} times")
+
+    def _invoke(self, line: Line, method: str, path: str, body: bytes) -> dict[str, Any] | None:
+        """What the function answered; None where it failed, whatever became of the request."""
+        headers = signed_headers(
+            self._secrets.sign,
+            method,
+            path,
+            body,
+            session_id=line.slot_id,
+            boot_id=line.boot_id,
+        )
+        name = f"transfers/{line.slot_id}/{os.urandom(16).hex()}"
+        asked: JsonObject = {
+            "address": line.address,
+            "method": method,
+            "path": path,
+            "headers": {**headers},
+            "answer_object": f"{name}/answer",
+        }
+        if len(body) > INLINE_BYTES:
+            self._transfers.put(f"{name}/request", body)
+            asked["body_object"] = f"{name}/request"
+        else:
+            asked["body"] = b64encode(body).decode()
+        try:
+            answer = self._functions.invoke(
+                FunctionName=self._fleet.dispatch, Payload=json.dumps(asked).encode()
+            )
+            if "FunctionError" in answer:
+                return None
+            found: dict[str, Any] = json.loads(answer["Payload"].read())
+        except (BotoCoreError, ClientError, ValueError):
+            return None
+        finally:
+            if "body_object" in asked:
+                self._transfers.delete(f"{name}/request")
+        return found
+
+    def _read(self, found: dict[str, Any]) -> tuple[int, JsonObject]:
+        if "unreachable" in found:
+            raise SandboxLost("The sandbox stopped answering.")
+        if "body_object" in found:
+            name: str = found["body_object"]
+            body = self._transfers.get(name)
+            self._transfers.delete(name)
+        else:
+            body = b64decode(found["body"])
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise SandboxLost("The sandbox answered something else than an object.")
+        return int(found["status"]), answer

@@ -1,0 +1,102 @@
+"""Carries one signed request to one task's supervisor and its answer back.
+
+It lives in the sandboxes' network, holds no key and reads nothing of what it carries. It connects
+to one port of that network's addresses, and knows the supervisor's routes and no others. What a
+supervisor answers is bytes from a stranger.
+"""
+
+from __future__ import annotations
+
+import http.client
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from freehold.ports import Blobs
+
+INLINE_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_SECONDS = 40.0
+"""A call is waited for 25 s (DESIGN 7)."""
+_ROUTES = {
+    ("POST", "/execute"),
+    ("POST", "/cancel"),
+    ("GET", "/result"),
+    ("GET", "/files"),
+    ("PUT", "/files"),
+    ("GET", "/directory"),
+    ("GET", "/healthz"),
+}
+_SIGNED = "x-freehold-"
+_OBJECTS = "transfers/"
+
+
+class NotForDispatch(Exception):
+    """A request that names another place, route, header or object than it may. A defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where supervisors are."""
+
+    addresses: IPv4Network
+    port: int
+
+
+def make_handler(network: Network, transfers: Blobs) -> Callable[[Any, Any], dict[str, Any]]:
+    """Takes `{address, method, path, headers, body | body_object, answer_object}`, answers
+    `{status, body | body_object}` or `{unreachable}`. Bodies are in base64; what has more than 1 MB
+    is in `transfers`.
+    """
+
+    def handler(event: Any, _context: Any) -> dict[str, Any]:
+        _check(event, network)
+        if "body_object" in event:
+            body = transfers.get(event["body_object"])
+        else:
+            body = b64decode(event["body"])
+        try:
+            status, answer = _exchange(event, body, network.port)
+        except (OSError, http.client.HTTPException) as error:
+            return {"unreachable": type(error).__name__}
+        if len(answer) <= INLINE_BYTES:
+            return {"status": status, "body": b64encode(answer).decode()}
+        transfers.put(event["answer_object"], answer)
+        return {"status": status, "body_object": event["answer_object"]}
+
+    return handler
+
+
+def outcome_of_dispatch(answer: Any) -> Mapping[str, str]:
+    """For the log: the status, or that nobody answered."""
+    return {"outcome": "unreachable" if "unreachable" in answer else str(answer["status"])}
+
+
+def _check(event: Any, network: Network) -> None:
+    """Raises NotForDispatch."""
+    path, _, _ = event["path"].partition("?")
+    if IPv4Address(event["address"]) not in network.addresses:
+        raise NotForDispatch("address")
+    if (event["method"], path) not in _ROUTES:
+        raise NotForDispatch("route")
+    if not all(name.startswith(_SIGNED) for name in event["headers"]):
+        raise NotForDispatch("headers")
+    objects = (event["answer_object"], event.get("body_object", _OBJECTS))
+    if not all(name.startswith(_OBJECTS) for name in objects):
+        raise NotForDispatch("object")
+
+
+def _exchange(event: Any, body: bytes, port: int) -> tuple[int, bytes]:
+    """Raises OSError and HTTPException when nobody answers, or not in HTTP."""
+    connection = http.client.HTTPConnection(event["address"], port, timeout=_SECONDS)
+    try:
+        connection.request(event["method"], event["path"], body, event["headers"])
+        response = connection.getresponse()
+        answer = response.read(MAX_ANSWER_BYTES + 1)
+    finally:
+        connection.close()
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise http.client.HTTPException("too long")
+    return response.status, answer

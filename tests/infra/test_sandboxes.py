@@ -1,0 +1,347 @@
+"""The stack of sandboxes: what gets in, what gets out, who may do what, and what it costs idle."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from freehold.settings_aws import FUNCTIONS, PREFIX, SANDBOX_FUNCTIONS, SANDBOX_PORT
+from tests.infra.templates import SANDBOXED, listed
+from tests.infra.test_permissions import ALLOWED, RECORDS, TELEMETRY, WHOLE_ACCOUNT
+
+INTERFACES = {
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"),
+    *("ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+}
+START = {"ecs:RunTask", "ecs:TagResource", "iam:PassRole"}
+CALL = {"ecs:DescribeTasks", "ecs:StopTask", "lambda:InvokeFunction"}
+TRANSFER = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+NEW = {
+    "run_turn": ALLOWED["run_turn"] | START | {"states:StartExecution"},
+    "run_tools": ALLOWED["run_tools"] | START | CALL | {"s3:DeleteObject", "states:StartExecution"},
+    "reaper": ALLOWED["reaper"] | {"states:StartExecution"},
+    "dispatch": TRANSFER | INTERFACES,
+    "workspaces": {
+        *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+        *("elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"),
+        "elasticfilesystem:ClientRootAccess",
+        *INTERFACES,
+    },
+    "slots": {
+        *(RECORDS | START | CALL),
+        *("kms:Decrypt", "kms:GenerateDataKey"),
+        *("s3:GetObject", "s3:DeleteObject", "s3:ListBucket"),
+        *("ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition"),
+        *("ecs:DeleteTaskDefinitions", "ecs:ListTaskDefinitions"),
+        *("ecs:ListTaskDefinitionFamilies", "ecs:ListTasks"),
+        *("elasticfilesystem:CreateAccessPoint", "elasticfilesystem:DeleteAccessPoint"),
+        *("elasticfilesystem:DescribeAccessPoints", "elasticfilesystem:TagResource"),
+    },
+}
+WITHOUT_RESOURCES = {
+    *(WHOLE_ACCOUNT | INTERFACES),
+    "ecr:GetAuthorizationToken",
+    *("ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition"),
+    *("ecs:ListTaskDefinitions", "ecs:ListTaskDefinitionFamilies", "ecs:ListTasks"),
+}
+
+
+def _of(assembly, kind):
+    return [found for found in assembly.all(kind) if found.stack == "Sandboxes"]
+
+
+def _group(assembly, description):
+    (found,) = [
+        group.name
+        for group in _of(assembly, "AWS::EC2::SecurityGroup")
+        if description in group.properties["GroupDescription"]
+    ]
+    return {"Fn::GetAtt": [found, "GroupId"]}
+
+
+# ---------------------------------------------------------------- whether it is there
+def test_there_are_no_sandboxes_unless_they_are_asked_for(assembly, sandboxed):
+    assert "Sandboxes" not in assembly.stacks
+    assert sandboxed.stacks == SANDBOXED
+    assert not [name for name in _variables(assembly, "run_tools") if "SANDBOX" in name]
+
+
+@pytest.mark.parametrize("folder", sorted({*SANDBOX_FUNCTIONS, "run_turn", "run_tools", "reaper"}))
+def test_a_stack_provides_every_variable_that_its_function_requires(sandboxed, folder):
+    for given in _all_variables(sandboxed, folder):
+        plain = {
+            name: value if isinstance(value, str) else "resolved" for name, value in given.items()
+        }
+        read = FUNCTIONS[folder].read(plain)
+        known = {PREFIX + field.upper() for field in FUNCTIONS[folder].model_fields}
+        assert {name for name in given if name.startswith(PREFIX)} <= known
+        if "sandbox_cluster_arn" in FUNCTIONS[folder].model_fields:
+            assert read.sandbox_cluster_arn
+
+
+def _functions(assembly, folder):
+    return [
+        function
+        for function in assembly.all("AWS::Lambda::Function")
+        if function.properties["Handler"] == f"functions.{folder}.index.handler"
+    ]
+
+
+def _all_variables(assembly, folder):
+    return [f.properties["Environment"]["Variables"] for f in _functions(assembly, folder)]
+
+
+def _variables(assembly, folder):
+    return _all_variables(assembly, folder)[0]
+
+
+# ---------------------------------------------------------------- permissions
+@pytest.mark.parametrize("folder", NEW)
+def test_a_function_may_do_what_it_does_and_nothing_else(sandboxed, folder):
+    for function in _functions(sandboxed, folder):
+        role = function.properties["Role"]["Fn::GetAtt"][0]
+        granted = {
+            action
+            for statement in sandboxed.statements(role)
+            for action in listed(statement["Action"])
+        }
+        assert granted == NEW[folder] | TELEMETRY
+
+
+def test_a_statement_about_everything_is_about_actions_without_resources(sandboxed):
+    for policy in _of(sandboxed, "AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            if "*" in listed(statement["Resource"]):
+                assert set(listed(statement["Action"])) <= WITHOUT_RESOURCES
+
+
+def test_a_task_has_no_role_and_what_starts_it_has_the_least(sandboxed):
+    """Definitions are registered by `slots`, with no other role than this one."""
+    (role,) = [
+        role
+        for role in _of(sandboxed, "AWS::IAM::Role")
+        if "ecs-tasks" in json.dumps(role.properties["AssumeRolePolicyDocument"])
+    ]
+    found = {
+        action: listed(statement["Resource"])
+        for statement in sandboxed.statements(role.name)
+        for action in listed(statement["Action"])
+    }
+    assert set(found) == {
+        "ecr:GetAuthorizationToken",
+        *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+        *("logs:CreateLogStream", "logs:PutLogEvents"),
+    }
+    repository = "arn:aws:ecr:eu-west-1:123456789012:repository/freehold-sandbox"
+    assert found["ecr:BatchGetImage"] == [repository]
+    passed = [
+        resource
+        for folder in ("run_turn", "run_tools", "slots")
+        for resource in sandboxed.permissions(folder)["iam:PassRole"]
+    ]
+    for resource in passed:
+        assert role.name in json.dumps(resource)
+
+
+def test_only_run_tools_and_slots_call_dispatch(sandboxed):
+    callers = [
+        folder
+        for folder in set(FUNCTIONS) - {"workspaces"}
+        if "lambda:InvokeFunction" in sandboxed.permissions(folder)
+    ]
+    assert sorted(callers) == ["run_tools", "slots"]
+    assert not [
+        p
+        for p in sandboxed.all("AWS::Lambda::Permission")
+        if sandboxed.function("dispatch").name in json.dumps(p.properties["FunctionName"])
+    ]
+
+
+# ---------------------------------------------------------------- the network
+def test_the_network_has_no_way_to_the_internet(sandboxed):
+    for kind in (
+        *("InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "VPCGatewayAttachment"),
+        *("Route", "TransitGatewayAttachment", "VPCPeeringConnection", "EIP"),
+    ):
+        assert _of(sandboxed, f"AWS::EC2::{kind}") == []
+    for subnet in _of(sandboxed, "AWS::EC2::Subnet"):
+        assert subnet.properties["MapPublicIpOnLaunch"] is False
+
+
+def test_only_dispatch_and_workspaces_are_in_it(sandboxed):
+    placed = {
+        function.properties["Handler"].split(".")[1]: function.properties["VpcConfig"]
+        for function in sandboxed.all("AWS::Lambda::Function")
+        if "VpcConfig" in function.properties
+    }
+    assert set(placed) == {"dispatch", "workspaces"}
+    assert placed["dispatch"]["SecurityGroupIds"] == [_group(sandboxed, "calls supervisors")]
+
+
+def test_what_may_connect_to_what(sandboxed):
+    """Every rule of every group, both ways, and nothing in the groups themselves."""
+    named = {
+        "sandboxes": _group(sandboxed, "run what models write"),
+        "dispatch": _group(sandboxed, "calls supervisors"),
+        "workspaces": _group(sandboxed, "moves workspaces"),
+        "mounts": _group(sandboxed, "are mounted"),
+        "endpoints": _group(sandboxed, "AWS services"),
+    }
+
+    def name(group):
+        return next(known for known, ref in named.items() if ref == group)
+
+    out = {
+        (
+            name(p["GroupId"]),
+            p.get("DestinationPrefixListId") or name(p["DestinationSecurityGroupId"]),
+            p["FromPort"],
+            p["ToPort"],
+        )
+        for p in (r.properties for r in _of(sandboxed, "AWS::EC2::SecurityGroupEgress"))
+    }
+    into = {
+        (name(p["SourceSecurityGroupId"]), name(p["GroupId"]), p["FromPort"], p["ToPort"])
+        for p in (r.properties for r in _of(sandboxed, "AWS::EC2::SecurityGroupIngress"))
+    }
+    inside = {
+        ("dispatch", "sandboxes", SANDBOX_PORT, SANDBOX_PORT),
+        ("sandboxes", "endpoints", 443, 443),
+        ("sandboxes", "mounts", 2049, 2049),
+        ("workspaces", "mounts", 2049, 2049),
+    }
+    bucket = {(one, "pl-6da54004", 443, 443) for one in ("sandboxes", "dispatch", "workspaces")}
+    assert into == inside
+    assert out == inside | bucket
+    for group in _of(sandboxed, "AWS::EC2::SecurityGroup"):
+        assert "SecurityGroupIngress" not in group.properties
+        (rule,) = group.properties["SecurityGroupEgress"]
+        assert (rule["CidrIp"], rule["IpProtocol"]) == ("255.255.255.255/32", "icmp")
+
+
+def test_an_endpoint_serves_this_account_alone(sandboxed):
+    endpoints = _of(sandboxed, "AWS::EC2::VPCEndpoint")
+    services = {
+        json.dumps(e.properties["ServiceName"]).rstrip('"]}').split(".", 3)[-1] for e in endpoints
+    }
+    assert len(endpoints) == len(services) == 4
+    own = {
+        "aws:PrincipalAccount": {"Ref": "AWS::AccountId"},
+        "aws:ResourceAccount": {"Ref": "AWS::AccountId"},
+    }
+    for endpoint in endpoints:
+        for statement in endpoint.properties["PolicyDocument"]["Statement"]:
+            actions = listed(statement["Action"])
+            assert not [action for action in actions if "*" in action]
+            given = statement.get("Condition", {}).get("StringEquals", {})
+            if actions == ["ecr:GetAuthorizationToken"]:
+                assert given == {"aws:PrincipalAccount": own["aws:PrincipalAccount"]}
+            elif "starport-layer-bucket" in json.dumps(statement["Resource"]):
+                assert actions == ["s3:GetObject"]
+            else:
+                assert given == own
+
+
+def test_only_exact_names_resolve(sandboxed):
+    group = sandboxed.one("AWS::Route53Resolver::FirewallRuleGroup").properties
+    lists = {
+        found.name: found.properties["Domains"]
+        for found in sandboxed.all("AWS::Route53Resolver::FirewallDomainList")
+    }
+    first, last = sorted(group["FirewallRules"], key=lambda rule: rule["Priority"])
+    assert (last["Action"], last["BlockResponse"]) == ("BLOCK", "NXDOMAIN")
+    assert lists[last["FirewallDomainListId"]["Fn::GetAtt"][0]] == ["*"]
+    assert first["Action"] == "ALLOW"
+    known = lists[first["FirewallDomainListId"]["Fn::GetAtt"][0]]
+    assert len(known) == 7
+    assert "*" not in json.dumps(known)
+    association = sandboxed.one("AWS::Route53Resolver::FirewallRuleGroupAssociation").properties
+    assert association["VpcId"] == {"Ref": sandboxed.one("AWS::EC2::VPC").name}
+    assert association["MutationProtection"] == "ENABLED"
+
+
+def test_what_is_refused_is_logged(sandboxed):
+    assert sandboxed.one("AWS::EC2::FlowLog").properties["TrafficType"] == "REJECT"
+
+
+# ---------------------------------------------------------------- files
+def test_a_file_system_is_encrypted_and_lets_nobody_in_without_tls_or_an_access_point(sandboxed):
+    found = sandboxed.all("AWS::EFS::FileSystem")
+    assert len(found) == 2
+    for file_system in found:
+        assert file_system.properties["Encrypted"] is True
+        assert file_system.body["DeletionPolicy"] == "Retain"
+        statements = file_system.properties["FileSystemPolicy"]["Statement"]
+        denied = [s for s in statements if s["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in [s["Condition"] for s in denied]
+        (without,) = [s for s in denied if "Null" in s["Condition"]]
+        assert without["Condition"] == {"Null": {"elasticfilesystem:AccessPointArn": "true"}}
+        assert len(without["Action"]) == 3
+        (root,) = [s for s in denied if "ArnNotEquals" in s["Condition"]]
+        assert root["Action"] == "elasticfilesystem:ClientRootAccess"
+        (allowed,) = [s for s in statements if s["Effect"] == "Allow"]
+        assert "elasticfilesystem:ClientRootAccess" not in allowed["Action"]
+
+
+def test_root_of_a_file_system_is_the_function_that_mounts_it(sandboxed):
+    for function in _functions(sandboxed, "workspaces"):
+        (mounted,) = function.properties["FileSystemConfigs"]
+        point = mounted["Arn"]["Fn::GetAtt"][0] if "Fn::GetAtt" in mounted["Arn"] else None
+        (access_point,) = [
+            found
+            for found in sandboxed.all("AWS::EFS::AccessPoint")
+            if found.name in json.dumps(mounted["Arn"]) or found.name == point
+        ]
+        assert access_point.properties["PosixUser"] == {"Uid": "0", "Gid": "0"}
+        file_system = access_point.properties["FileSystemId"]["Ref"]
+        (owner,) = [f for f in sandboxed.all("AWS::EFS::FileSystem") if f.name == file_system]
+        role = function.properties["Role"]["Fn::GetAtt"][0]
+        (root,) = [
+            statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+            for statement in owner.properties["FileSystemPolicy"]["Statement"]
+            if "ArnNotEquals" in statement["Condition"]
+        ]
+        assert root == {"Fn::GetAtt": [role, "Arn"]}
+        assert (
+            _variables(sandboxed, "workspaces")["FREEHOLD_MOUNT_PATH"]
+            == (mounted["LocalMountPath"])
+        )
+
+
+def test_the_bucket_forgets_what_was_on_its_way(sandboxed):
+    (bucket,) = _of(sandboxed, "AWS::S3::Bucket")
+    rules = bucket.properties["LifecycleConfiguration"]["Rules"]
+    assert {(r.get("Prefix"), r.get("ExpirationInDays")) for r in rules} >= {("transfers/", 1)}
+    assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+# ---------------------------------------------------------------- upkeep and price
+def test_slots_are_looked_after_every_minute_and_counted_every_hour(sandboxed):
+    rules = {
+        rule.properties["ScheduleExpression"]: rule.properties["Targets"]
+        for rule in _of(sandboxed, "AWS::Events::Rule")
+    }
+    assert set(rules) == {"rate(1 minute)", "rate(1 hour)"}
+    (hourly,) = rules["rate(1 hour)"]
+    assert json.loads(hourly["Input"]) == {"inventory": True}
+    for (target,) in rules.values():
+        assert target["Arn"] == {"Ref": sandboxed.alias("slots").name}
+
+
+def test_what_is_in_the_stack_says_whose_it_is(sandboxed):
+    tag = {"Key": "installation", "Value": "Freehold"}
+    for kind in ("AWS::EC2::VPC", "AWS::ECS::Cluster", "AWS::Lambda::Function"):
+        assert all(tag in found.properties["Tags"] for found in _of(sandboxed, kind))
+
+
+BY_THE_HOUR = {
+    *("AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::NetworkFirewall::Firewall"),
+    *("AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ECS::Service", "AWS::EC2::Instance"),
+    "AWS::ElastiCache::ServerlessCache",
+}
+
+
+def test_nothing_is_paid_by_the_hour_but_the_endpoints(sandboxed):
+    assert not [kind for kind in BY_THE_HOUR if _of(sandboxed, kind)]
