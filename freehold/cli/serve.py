@@ -13,6 +13,7 @@ from freehold.cli.options import (
     SandboxOption,
     settings,
 )
+from freehold.settings import CacheTtl
 
 
 def serve(
@@ -26,6 +27,12 @@ def serve(
         int | None,
         typer.Option(
             help="Model replies with tool calls in one run before it is ended.", show_default="1000"
+        ),
+    ] = None,
+    cache_ttl: Annotated[
+        CacheTtl | None,
+        typer.Option(
+            help="How long the model's provider caches a conversation.", show_default="5m"
         ),
     ] = None,
 ) -> None:
@@ -42,6 +49,7 @@ def serve(
         model=model,
         sandbox=sandbox,
         max_tool_rounds=max_tool_rounds,
+        cache_ttl=cache_ttl,
     )
     from freehold.local import server  # noqa: PLC0415 - the server takes a second to import
 
