@@ -12,6 +12,7 @@ from freehold.domain import turn as plans
 from freehold.domain.cache_points import Ttl, with_cache_points
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
+from freehold.domain.media import with_bounded_media
 from freehold.domain.step import Failure, Next, Reply
 from freehold.domain.transcript import messages_of
 from freehold.engine.commit import Transaction, perform
@@ -167,7 +168,8 @@ def request_of(agent: SessionAgent, history: History, ttl: Ttl) -> ModelRequest:
         system.append({"type": "text", "text": agent.system})
     if set(toolset.SANDBOX_TOOLS) & set(names):
         system.append({"type": "text", "text": _WORKPLACE})
-    marked = with_cache_points(system, tools, messages_of(history.entries), ttl)
+    messages = with_bounded_media(messages_of(history.entries))
+    marked = with_cache_points(system, tools, messages, ttl)
     return ModelRequest(
         model=agent.model.id,
         system=marked[0],

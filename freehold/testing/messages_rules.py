@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from freehold.testing.messages_media import check_media
 from freehold.testing.messages_refused import Refused, refuse
 from freehold.testing.messages_shapes import (
     Adaptive,
@@ -65,6 +66,7 @@ def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBod
     _check_points(parsed)
     _check_system(parsed)
     _check_texts(parsed.messages)
+    check_media(parsed.messages)
     turns = merged(parsed.messages)
     check_turns(turns, parsed.model, is_resumed=_is_resumed(body, seal))
     _check_calls(turns)
