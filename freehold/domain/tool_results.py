@@ -22,7 +22,7 @@ from freehold.wire.tool_content import why_not_taken
 
 _LONGEST = MAX_RESULT_CHARACTERS + 2 * PREVIEW_CHARACTERS
 """What the excerpt of a longer one may have, with room for the words around it."""
-_KINDS = ("image", "document", "search_result")
+_NAMES = {"image": "An image", "document": "A document", "search_result": "A search result"}
 
 
 def as_taken(result: ToolResult) -> ToolResult:
@@ -46,8 +46,7 @@ def _block(given: JsonObject) -> JsonObject | str:
     why = why_not_taken(block)
     if why is None:
         return block
-    name = str(kind).replace("_", " ") if kind in _KINDS else "part"
-    return f"A {name} of this result is left out: {why}."
+    return f"{_NAMES.get(str(kind), 'A part')} of this result is left out: {why}."
 
 
 def _text(text: str) -> JsonObject:
