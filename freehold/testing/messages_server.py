@@ -163,7 +163,9 @@ class MessagesServer:
             headers = {} if after is None else {"retry-after": f"{after:g}"}
             raise Refused(failure.status, failure.type, failure.message, headers=headers)
         self._remember(reply.blocks, is_paused=reply.stop_reason == "pause_turn")
-        usage = replace(self._cache.use(request), output_tokens=output_tokens(reply.blocks))
+        parameters = json.dumps([given.get("tool_choice"), given.get("thinking")])
+        used = self._cache.use(request, parameters)
+        usage = replace(used, output_tokens=output_tokens(reply.blocks))
         return Answer(self.next_id("msg"), request.model, reply, usage), parsed.stream
 
     def model(self, model_id: str) -> JsonObject:
