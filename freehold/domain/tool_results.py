@@ -12,12 +12,12 @@ import binascii
 from freehold.toolset import (
     MAX_RESULT_CHARACTERS,
     PREVIEW_CHARACTERS,
-    Json,
     JsonObject,
     ToolResult,
     excerpt,
 )
 from freehold.toolset.images import image_size
+from freehold.toolset.well_formed import well_formed
 from freehold.wire.tool_content import why_not_taken
 
 _LONGEST = MAX_RESULT_CHARACTERS + 2 * PREVIEW_CHARACTERS
@@ -35,7 +35,7 @@ def as_taken(result: ToolResult) -> ToolResult:
 
 def _block(given: JsonObject) -> JsonObject | str:
     """The block, or why it is left out."""
-    block = _in_unicode(given)
+    block = well_formed(given)
     if not isinstance(block, dict):
         return "A part of this result is left out: it is no content block."
     kind, text = block.get("type"), block.get("text")
@@ -51,17 +51,6 @@ def _block(given: JsonObject) -> JsonObject | str:
 
 def _text(text: str) -> JsonObject:
     return {"type": "text", "text": text}
-
-
-def _in_unicode(value: Json) -> Json:
-    """Without halves of surrogate pairs, which JSON can carry and no log and no model takes."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
-    if isinstance(value, list):
-        return [_in_unicode(element) for element in value]
-    if isinstance(value, dict):
-        return {str(_in_unicode(name)): _in_unicode(element) for name, element in value.items()}
-    return value
 
 
 def _relabelled(block: JsonObject) -> JsonObject:

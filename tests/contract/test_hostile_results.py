@@ -156,3 +156,14 @@ def test_no_failure_poisons_a_session(tmp_path, api, model, name):
     bench = Bench(tmp_path, model=model, max_model_retries=0)
     bench.app = replace(bench.app, sandboxes=Hostile(HOSTILE[name], is_error=True))
     assert judge(bench, api)["is_error"]
+
+
+def test_half_a_surrogate_pair_in_a_call_does_not_stop_the_session(tmp_path, api, model):
+    bench = Bench(tmp_path, model=model, max_model_retries=0)
+    steps = [{"tool": "bash", "input": {"command": "echo \ud83d"}}, {"say": "Seen."}]
+    bench.say(f"script: {json.dumps(steps)}")
+    bench.say(script({"say": "Here."}))
+    (use,) = (event for event in bench.events if event["type"] == "agent.tool_use")
+    assert use["input"] == {"command": "echo ?"}
+    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+    assert "session.error" not in bench.kinds()
