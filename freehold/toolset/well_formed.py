@@ -1,4 +1,4 @@
-"""Strings that are text. JSON can carry halves of surrogate pairs, which no log and no model takes."""
+"""Strings that are text. JSON carries halves of surrogate pairs too, which no log takes."""
 
 from __future__ import annotations
 

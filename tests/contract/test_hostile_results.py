@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from freehold.adapters.claude.reply import ReplyBuilder
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.script import script
 from freehold.toolset import ToolResult
@@ -158,12 +159,47 @@ def test_no_failure_poisons_a_session(tmp_path, api, model, name):
     assert judge(bench, api)["is_error"]
 
 
-def test_half_a_surrogate_pair_in_a_call_does_not_stop_the_session(tmp_path, api, model):
-    bench = Bench(tmp_path, model=model, max_model_retries=0)
-    steps = [{"tool": "bash", "input": {"command": "echo \ud83d"}}, {"say": "Seen."}]
-    bench.say(f"script: {json.dumps(steps)}")
-    bench.say(script({"say": "Here."}))
+class Escaping:
+    """A model that writes half of a surrogate pair into a call, then goes on."""
+
+    def __init__(self):
+        self._asked = 0
+
+    def open(self, request):
+        self._asked += 1
+        return self
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        is_call = self._asked == 1
+        call = {"type": "tool_use", "id": "toolu_1", "name": "bash", "input": {}}
+        block = call if is_call else text("Seen.")
+        builder = ReplyBuilder("")
+        events = [
+            {"type": "message_start", "message": {}},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "tool_use" if is_call else "end_turn"},
+            },
+            {"type": "message_stop"},
+        ]
+        if is_call:
+            written = '{"command": "echo \\ud83d", "\\udfff": 1}'
+            delta = {"type": "input_json_delta", "partial_json": written}
+            events.insert(2, {"type": "content_block_delta", "index": 0, "delta": delta})
+        for event in events:
+            yield from builder.read(event)
+        yield builder.finish()
+
+
+def test_half_a_surrogate_pair_in_a_call_does_not_stop_the_session(tmp_path):
+    bench = Bench(tmp_path, model=Escaping(), max_model_retries=0)
+    bench.say("Go.")
     (use,) = (event for event in bench.events if event["type"] == "agent.tool_use")
-    assert use["input"] == {"command": "echo ?"}
+    assert use["input"] == {"command": "echo ?", "?": 1}
     assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
     assert "session.error" not in bench.kinds()
