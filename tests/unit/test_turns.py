@@ -286,6 +286,8 @@ def test_an_hour_of_cache_is_asked_for_where_the_operator_says_so(tmp_path):
         points = [part.ttl for part in segments(request) if part.ttl]
         assert len(points) >= 2
         assert set(points) == {"1h"}
+    created = bench.events[-2]["usage"]["cache_creation"]
+    assert created["ephemeral_1h_input_tokens"] > 0 == created["ephemeral_5m_input_tokens"]
 
 
 def _canonical(request):
