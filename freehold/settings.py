@@ -60,6 +60,7 @@ def _json_object(ids: object) -> object:
 
 
 ModelProvider: TypeAlias = Literal["anthropic", "bedrock", "claude-platform-aws", "scripted"]
+CacheTtl: TypeAlias = Literal["5m", "1h"]
 Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$")]
 ModelIds: TypeAlias = Annotated[Mapping[str, str], BeforeValidator(_json_object)]
 
@@ -157,6 +158,9 @@ class Settings(BaseModel):
     max_tool_rounds: int = Field(default=1000, ge=1)
     """Replies with tool calls, or paused ones, in one run; the next is its last (BEHAVIOUR 9)."""
     max_parallel_tools: int = Field(default=16, ge=1)
+    cache_ttl: CacheTtl = "5m"
+    """How long the model's provider keeps the prefix of a conversation after its last use. An hour
+    costs more to write, and pays where people take longer than five minutes to answer."""
     write_attempts: int = 20
     write_backoff_seconds: float = 0.005
     """First ceiling of the jittered pause between a transaction's attempts; doubles to 0.2 s."""

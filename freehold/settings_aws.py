@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from freehold.settings import ModelIds, ModelProvider, Region, Settings
+from freehold.settings import CacheTtl, ModelIds, ModelProvider, Region, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ __all__ = [
     "MAX_BODY_BYTES",
     "PREFIX",
     "START",
+    "CacheTtl",
     "FunctionEnvironment",
     "ModelIds",
     "ModelProvider",
@@ -171,6 +172,8 @@ class TurnEnvironment(SessionsEnvironment):
     model_workspace_id: Name | None = None
     model_ids: Name | None = None
     """A JSON object."""
+    cache_ttl: CacheTtl = "5m"
+    """How long the provider keeps the prefix of a conversation."""
 
     @model_validator(mode="after")
     def _anthropic_has_a_place_for_its_key(self) -> Self:
@@ -188,6 +191,7 @@ class TurnEnvironment(SessionsEnvironment):
                 "model_region": self.model_region,
                 "model_workspace_id": self.model_workspace_id,
                 "model_ids": self.model_ids or {},
+                "cache_ttl": self.cache_ttl,
             }
         )
 

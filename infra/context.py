@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from freehold.settings import Origin
-from freehold.settings_aws import FUNCTIONS, ModelIds, ModelProvider, Region
+from freehold.settings_aws import FUNCTIONS, CacheTtl, ModelIds, ModelProvider, Region
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,6 +92,8 @@ class Context(BaseModel):
     """Of Claude Platform on AWS."""
     model_ids: ModelIds = {}
     """Ids of Bedrock for names of the API, where the built-in ones are wrong or missing."""
+    cache_ttl: CacheTtl = "5m"
+    """How long the provider keeps the prefix of a conversation."""
     snap_start: bool = True
     """Whether published versions of `run_turn` start from a snapshot."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30

@@ -25,7 +25,10 @@ class Provider:
 
     def environment(self) -> dict[str, str | None]:
         """Of `TurnEnvironment`."""
-        found = {"model_base_url": self.context.model_base_url or None}
+        found = {
+            "model_base_url": self.context.model_base_url or None,
+            "cache_ttl": self.context.cache_ttl,
+        }
         if self.context.model == "anthropic":
             return {**found, "model_key_secret_arn": self.data.model_key.ref}
         if self.context.model == "scripted":

@@ -1,4 +1,4 @@
-"""Small files of the kinds a message may hold, made of their headers alone."""
+"""Small files of the kinds a message may hold: a header, no pixels, and an end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import struct
 
 
 def png(width=1, height=1):
-    """Base64 of as much of a PNG as says what it is."""
+    """Base64."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return _base64(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + b"crc.")
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + b"crc."
+    return _base64(start + b"\x00\x00\x00\x00IEND" + b"crc.")
 
 
 def gif(width=1, height=1):
@@ -21,7 +22,7 @@ def jpeg(width=1, height=1):
     segment = b"\xff\xe0" + struct.pack(">H", 16) + b"JFIF".ljust(14, b"\x00")
     tables = b"\xff\xff\xff\xd0\xff\xc4" + struct.pack(">H", 4) + b"\x11\x11"
     frame = b"\xff\xc2" + struct.pack(">HBHH", 11, 8, height, width) + b"\x01\x00\x00\x00"
-    return _base64(b"\xff\xd8" + segment + tables + frame)
+    return _base64(b"\xff\xd8" + segment + tables + frame + b"\xff\xd9")
 
 
 def webp(kind, width=1, height=1):

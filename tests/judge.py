@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from freehold.adapters.claude.parameters import call_of
-from freehold.testing.messages_rules import Seal, check
+from freehold.testing.messages_rules import check
+from freehold.testing.messages_thinking import Seal
 from freehold.testing.scripted_reply import signature
 
 _SEAL = Seal(sign=signature, thinking_before=lambda _: None, was_paused=lambda _: False)

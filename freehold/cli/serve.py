@@ -14,6 +14,7 @@ from freehold.cli.options import (
     SandboxOption,
     settings,
 )
+from freehold.settings import CacheTtl
 
 
 def serve(
@@ -28,6 +29,12 @@ def serve(
         int | None,
         typer.Option(
             help="Model replies with tool calls in one run before it is ended.", show_default="1000"
+        ),
+    ] = None,
+    cache_ttl: Annotated[
+        CacheTtl | None,
+        typer.Option(
+            help="How long the model's provider caches a conversation.", show_default="5m"
         ),
     ] = None,
 ) -> None:
@@ -47,6 +54,7 @@ def serve(
         sandbox=sandbox,
         network=network,
         max_tool_rounds=max_tool_rounds,
+        cache_ttl=cache_ttl,
     )
     from freehold.local import server  # noqa: PLC0415 - the server takes a second to import
 

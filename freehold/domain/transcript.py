@@ -9,7 +9,7 @@ since the last reply is `withdrawn`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from freehold.domain.entry import Entry
 from freehold.domain.step import CUT_SHORT, PAUSED
@@ -24,7 +24,6 @@ _REFUSED_RESULT: JsonObject = {
     "type": "text",
     "text": "This result cannot be shown to you: the model's API refuses its content.",
 }
-CACHE_POINT: JsonObject = {"type": "ephemeral"}
 
 
 def messages_of(entries: Iterable[Entry]) -> list[JsonObject]:
@@ -172,28 +171,3 @@ def _uncited(block: JsonObject) -> JsonObject:
 
 def _is_blank(block: JsonObject) -> bool:
     return block.get("type") == "text" and not str(block.get("text")).strip()
-
-
-def with_cache_points(
-    system: Sequence[JsonObject], tools: Sequence[JsonObject], messages: Sequence[JsonObject]
-) -> tuple[tuple[JsonObject, ...], tuple[JsonObject, ...], tuple[JsonObject, ...]]:
-    """Breakpoints within the API's four: after tools and system, and on the last two user turns.
-
-    The older of the two is where the previous request put its last one, so everything before it is
-    read, not written.
-    """
-    marked_system, marked_tools = list(system), list(tools)
-    if marked_system:
-        marked_system[-1] = {**marked_system[-1], "cache_control": CACHE_POINT}
-    elif marked_tools:
-        marked_tools[-1] = {**marked_tools[-1], "cache_control": CACHE_POINT}
-    marked = list(messages)
-    users = [n for n, message in enumerate(marked) if message["role"] == "user"]
-    for n in users[-2:]:
-        content = marked[n]["content"]
-        assert isinstance(content, list)
-        last = content[-1]
-        assert isinstance(last, dict)
-        point: JsonObject = {**last, "cache_control": CACHE_POINT}
-        marked[n] = {**marked[n], "content": [*content[:-1], point]}
-    return tuple(marked_system), tuple(marked_tools), tuple(marked)

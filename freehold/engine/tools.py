@@ -17,6 +17,7 @@ from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.session import Head, Use
 from freehold.domain.step import Next
+from freehold.domain.tool_results import as_taken
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
@@ -160,7 +161,7 @@ class _Round:
                     jobs = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
                     answers = list(jobs)
         finished = takewhile(lambda pair: pair[1] is not None, zip(uses, answers, strict=True))
-        return {use.event_id: answer for use, answer in finished if answer is not None}
+        return {use.event_id: as_taken(answer) for use, answer in finished if answer is not None}
 
     def _execute(self, use: Use, call: ToolCall) -> ToolResult | None:
         """The call's result; None when this invocation ends before it has one."""

@@ -9,10 +9,12 @@ from threading import Event
 from freehold import toolset
 from freehold.domain import permissions
 from freehold.domain import turn as plans
+from freehold.domain.cache_points import Ttl, with_cache_points
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
+from freehold.domain.media import with_bounded_media
 from freehold.domain.step import Failure, Next, Reply
-from freehold.domain.transcript import messages_of, with_cache_points
+from freehold.domain.transcript import messages_of
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
@@ -95,7 +97,7 @@ class _Turn:
         """One model request, closed at once when an interrupt is accepted meanwhile."""
         topic = self._invocation.key.feed(self._run.thread_id)
         reader = self._reader(agent, self._app.feed, topic)
-        reply = self._app.model.open(request_of(agent, self._history))
+        reply = self._app.model.open(request_of(agent, self._history, self._app.settings.cache_ttl))
         late = Event()
 
         def cut() -> None:
@@ -154,7 +156,7 @@ class _Turn:
         return plans.fail_turn(draft, run, holder, result, limits)
 
 
-def request_of(agent: SessionAgent, history: History) -> ModelRequest:
+def request_of(agent: SessionAgent, history: History, ttl: Ttl) -> ModelRequest:
     """The request for the conversation so far. Byte-stable from turn to turn: nothing in it depends
     on the clock (DESIGN 6).
     """
@@ -166,7 +168,8 @@ def request_of(agent: SessionAgent, history: History) -> ModelRequest:
         system.append({"type": "text", "text": agent.system})
     if set(toolset.SANDBOX_TOOLS) & set(names):
         system.append({"type": "text", "text": _WORKPLACE})
-    marked = with_cache_points(system, tools, messages_of(history.entries))
+    messages = with_bounded_media(messages_of(history.entries))
+    marked = with_cache_points(system, tools, messages, ttl)
     return ModelRequest(
         model=agent.model.id,
         system=marked[0],

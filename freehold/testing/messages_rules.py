@@ -6,30 +6,29 @@ thinking, breakpoints, what a model takes. A rule that is broken raises `Refused
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from freehold.testing.messages_media import check_media
 from freehold.testing.messages_refused import Refused, refuse
 from freehold.testing.messages_shapes import (
     Adaptive,
     Enabled,
     Message,
     MessagesBody,
-    RedactedThinking,
     Text,
-    Thinking,
     ToolResult,
     ToolUse,
 )
+from freehold.testing.messages_thinking import BINDING_BETA, Seal, check_thinking
 from freehold.testing.messages_turns import check_turns, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from freehold.testing.messages_shapes import Block, CacheControl
-    from freehold.toolset import Json, JsonObject
+    from freehold.toolset import JsonObject
 
 _FAMILIES = ("claude-opus-", "claude-sonnet-", "claude-haiku-", "claude-fable-", "claude-mythos-")
 _WITHOUT_ADAPTIVE = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
@@ -39,19 +38,6 @@ _MOST_OUTPUT_TOKENS = dict.fromkeys(_WITHOUT_ADAPTIVE, 64_000)
 _MOST_OUTPUT_TOKENS_OTHERWISE = 128_000
 _MOST_POINTS = 4
 FAST_MODE_BETA = "fast-mode-2026-02-01"
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """What the API knows of its own thinking: the signature of a text, and what a reply held.
-
-    `thinking_before` answers the thinking blocks of the reply that made this tool use, None where
-    this server made no such use. `was_paused`: whether these blocks are a reply it paused.
-    """
-
-    sign: Callable[[str], str]
-    thinking_before: Callable[[str], tuple[JsonObject, ...] | None]
-    was_paused: Callable[[Sequence[Json]], bool]
 
 
 def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBody:
@@ -65,10 +51,11 @@ def check(body: JsonObject, *, betas: frozenset[str], seal: Seal) -> MessagesBod
     _check_points(parsed)
     _check_system(parsed)
     _check_texts(parsed.messages)
+    check_media(parsed.messages)
     turns = merged(parsed.messages)
     check_turns(turns, parsed.model, is_resumed=_is_resumed(body, seal))
     _check_calls(turns)
-    _check_thinking(turns, seal)
+    check_thinking(parsed, turns, seal)
     return parsed
 
 
@@ -120,6 +107,8 @@ def _check_model(body: MessagesBody, betas: frozenset[str]) -> None:
     effort = body.output_config and body.output_config.effort
     if effort and model.startswith(_WITHOUT_EFFORT):
         refuse("This model does not support the effort parameter.")
+    if isinstance(thinking, Adaptive) and thinking.block_binding and BINDING_BETA not in betas:
+        refuse("thinking.adaptive.block_binding: Extra inputs are not permitted")
     if body.speed == "fast" and FAST_MODE_BETA not in betas:
         refuse("speed: Extra inputs are not permitted")
 
@@ -230,30 +219,4 @@ def _check_results(n: int, turn: Message, asked: Sequence[str]) -> None:
             f"messages.{n - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
             f"after: {', '.join(left)}. Each `tool_use` block must have a corresponding "
             "`tool_result` block in the next message."
-        )
-
-
-# ---------------------------------------------------------------- thinking
-def _check_thinking(turns: Sequence[Message], seal: Seal) -> None:
-    replies = [n for n, turn in enumerate(turns) if turn.role == "assistant"]
-    for n in replies:
-        for m, block in enumerate(turns[n].content):
-            if isinstance(block, Thinking) and block.signature != seal.sign(block.thinking):
-                refuse(f"messages.{n}.content.{m}: Invalid `signature` in `thinking` block")
-            if isinstance(block, RedactedThinking) and block.data != seal.sign(""):
-                refuse(f"messages.{n}.content.{m}: Invalid `data` in `redacted_thinking` block")
-    if replies:
-        _check_latest(replies[-1], turns[replies[-1]], seal)
-
-
-def _check_latest(n: int, turn: Message, seal: Seal) -> None:
-    """The latest reply with tool uses comes back with the thinking that it had, in its order."""
-    uses = [block.id for block in turn.content if isinstance(block, ToolUse)]
-    issued = seal.thinking_before(uses[0]) if uses else None
-    kept = [b.model_dump() for b in turn.content if isinstance(b, Thinking | RedactedThinking)]
-    if issued is not None and kept != list(issued):
-        refuse(
-            f"messages.{n}.content.0: `thinking` or `redacted_thinking` blocks in the latest "
-            "assistant message cannot be modified. These blocks must remain as they were in the "
-            "original response."
         )

@@ -31,8 +31,10 @@ from freehold.ports import ModelRequest
 from freehold.testing.messages_dialects import ClaudeApi
 from freehold.testing.messages_http import HttpServer
 from freehold.testing.messages_refused import Refused
-from freehold.testing.messages_rules import Seal, check, known_model
+from freehold.testing.messages_rules import check, known_model
 from freehold.testing.messages_stream import Answer
+from freehold.testing.messages_thinking import Seal, prefixes
+from freehold.testing.messages_turns import merged
 from freehold.testing.prompt_cache import PromptCache, segments
 from freehold.testing.scripted_model import output_tokens
 from freehold.testing.scripted_reply import Brain
@@ -102,6 +104,7 @@ class MessagesServer:
         self._cache = PromptCache(clock)
         self._thinking: dict[str, tuple[JsonObject, ...]] = {}
         self._paused: set[str] = set()
+        self._bound: dict[str, set[bytes]] = {}
         self._ids = count(1)
         self._lock = Lock()
         self._scheme = "https" if tls else "http"
@@ -154,8 +157,7 @@ class MessagesServer:
         """The reply to a request, and whether it is to be streamed. Raises Refused."""
         given = _parse(sent, body)
         betas = frozenset(part.strip() for part in sent.get("anthropic-beta", "").split(","))
-        seal = Seal(self._sign, self._thinking.get, lambda blocks: _name(blocks) in self._paused)
-        parsed = check(given, betas=betas, seal=seal)
+        parsed = check(given, betas=betas, seal=self._seal())
         request = model_request(given)
         reply = self._brain.answer(request)
         if reply.failure:
@@ -163,7 +165,10 @@ class MessagesServer:
             headers = {} if after is None else {"retry-after": f"{after:g}"}
             raise Refused(failure.status, failure.type, failure.message, headers=headers)
         self._remember(reply.blocks, is_paused=reply.stop_reason == "pause_turn")
-        usage = replace(self._cache.use(request), output_tokens=output_tokens(reply.blocks))
+        self._bind(reply.blocks, list(prefixes(parsed, merged(parsed.messages)))[-1])
+        parameters = json.dumps([given.get("tool_choice"), given.get("thinking")])
+        used = self._cache.use(request, parameters)
+        usage = replace(used, output_tokens=output_tokens(reply.blocks))
         return Answer(self.next_id("msg"), request.model, reply, usage), parsed.stream
 
     def model(self, model_id: str) -> JsonObject:
@@ -180,6 +185,21 @@ class MessagesServer:
 
     def _sign(self, text: str) -> str:
         return base64.b64encode(hmac.digest(self._key, text.encode(), hashlib.sha256)).decode()
+
+    def _seal(self) -> Seal:
+        return Seal(
+            self._sign,
+            self._thinking.get,
+            lambda blocks: _name(blocks) in self._paused,
+            self._bound.get,
+        )
+
+    def _bind(self, blocks: tuple[JsonObject, ...], prefix: bytes) -> None:
+        """The same words may be thought in several places."""
+        with self._lock:
+            for block in blocks:
+                if block["type"] == "thinking":
+                    self._bound.setdefault(str(block["signature"]), set()).add(prefix)
 
     def _remember(self, blocks: tuple[JsonObject, ...], *, is_paused: bool) -> None:
         thoughts = tuple(b for b in blocks if b["type"] in {"thinking", "redacted_thinking"})

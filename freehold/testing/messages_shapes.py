@@ -149,8 +149,13 @@ class Tool(_Cacheable):
     eager_input_streaming: bool | None = None
 
 
+class BlockBinding(_Shape):
+    prefix_mismatch_behavior: Literal["error", "drop_block"] | None = None
+
+
 class Adaptive(_Shape):
     type: Literal["adaptive"]
+    block_binding: BlockBinding | None = None
     display: Literal["summarized", "omitted"] | None = None
 
 

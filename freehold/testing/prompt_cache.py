@@ -1,13 +1,26 @@
 """What of a prompt is read from the cache and what is written to it, by the API's published rules.
 
 Written from the documentation and from nothing else of this program, so that it can judge the
-requests the engine makes:
+requests the engine makes. Sources, by their sections: [PC] is platform.claude.com,
+build-with-claude/prompt-caching; [TU] is agents-and-tools/tool-use/tool-use-with-prompt-caching.
 
-- a prompt is `tools`, `system`, `messages`, in this order; a prefix ends at a content block;
-- a breakpoint (`cache_control`) writes the prefix that it ends, and is looked up together with the
-  prefixes of at most 20 blocks before it; only what an earlier request wrote is found;
-- a prefix shorter than the model's minimum is neither written nor found;
-- an entry lives for 5 minutes or an hour after its last use, as its breakpoint asked.
+- A prompt is `tools`, `system`, `messages`, in this order, and the cache refers to all of it up to
+  a block with `cache_control` ([PC] "How prompt caching works"). A prefix ends at a content block,
+  and is found where it is the same, byte for byte ([PC] "Cache invalidation").
+- A breakpoint writes the prefix that it ends and no other. It is looked up together with the
+  prefixes of the blocks before it, at most 20 positions with its own; what lies behind them is not
+  found unless another breakpoint is near it. Only what an earlier request wrote is found ([PC] "How
+  automatic prefix checking works"). Four are the most ([PC] "Cache limitations"; refused by
+  `messages_rules`).
+- A prefix shorter than the model's minimum is neither written nor found, without an error ([PC]
+  "Cache limitations", with the minimum of each model).
+- An entry lives for 5 minutes or an hour after its last use, as its breakpoint asked; what is
+  written for an hour is counted apart ([PC] "1-hour cache duration"; refused behind one of 5
+  minutes by `messages_rules`).
+- Beside the bytes: another `model` or `speed` finds nothing; another `tool_choice`, other
+  parameters of thinking, and the first image leave `tools` and `system` valid and make `messages`
+  another prompt ([PC] "What invalidates the cache", [TU]; the SDK's `cache_miss_reason` has
+  `model_changed` for the first). An effort is taken for a parameter of thinking.
 
 A token is taken to be four bytes of the block's JSON.
 """
@@ -112,11 +125,14 @@ class PromptCache:
         self._entries: dict[bytes, _Entry] = {}
         self._lock = Lock()
 
-    def use(self, request: ModelRequest) -> Usage:
-        """The input side of a request's usage; its prefixes are in the cache afterwards."""
+    def use(self, request: ModelRequest, parameters: str = "") -> Usage:
+        """The input side of a request's usage; its prefixes are in the cache afterwards.
+
+        `parameters` names `tool_choice` and `thinking`, which a `ModelRequest` does not hold.
+        """
         prompt = segments(request)
         sizes = input_tokens(prompt)
-        names = _prefixes(request, prompt)
+        names = _prefixes(request, prompt, parameters)
         points = [
             (end, part.ttl)
             for end, part in enumerate(prompt, start=1)
@@ -156,11 +172,15 @@ class PromptCache:
             self._entries[names[end]] = _Entry(now + seconds, seconds)
 
 
-def _prefixes(request: ModelRequest, prompt: list[Segment]) -> list[bytes]:
-    """A name for each prefix, the empty one first. Models and speeds do not share entries."""
+def _prefixes(request: ModelRequest, prompt: list[Segment], parameters: str) -> list[bytes]:
+    """A name for each prefix, the empty one first."""
     running = hashlib.sha256(f"{request.model}\0{request.speed or 'standard'}".encode())
+    of_messages = len(request.tools) + len(request.system)
+    has_image = any(b'"image"' in part.data for part in prompt[of_messages:])
     names = [running.digest()]
-    for part in prompt:
+    for n, part in enumerate(prompt):
+        if n == of_messages:
+            running.update(f"{parameters}\0{request.effort}\0{has_image}".encode())
         running.update(hashlib.sha256(part.data).digest())
         names.append(running.digest())
     return names

@@ -114,10 +114,13 @@ def usage_of(request: ModelRequest) -> Usage:
     replies = [n for n, part in enumerate(prompt) if part.is_reply]
     known = _last_point(prompt[: replies[-1]]) if replies else 0
     last = max(known, _last_point(prompt))
+    written = sizes[last] - sizes[known]
+    is_for_hour = prompt[last - 1].ttl == "1h"
     return Usage(
         input_tokens=sizes[-1] - sizes[last],
         cache_read_input_tokens=sizes[known],
-        cache_creation_5m=sizes[last] - sizes[known],
+        cache_creation_5m=0 if is_for_hour else written,
+        cache_creation_1h=written if is_for_hour else 0,
     )
 
 

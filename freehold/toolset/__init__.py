@@ -36,6 +36,10 @@ MAX_TEXT_BYTES = 256 * 1024
 """Of a file that `read` or `edit` takes as a whole, and of a range that `read` returns."""
 MAX_IMAGE_BASE64_BYTES = 5 * 1024 * 1024
 MAX_PDF_BYTES = 20 * 1024 * 1024
+MAX_MEDIA_CHARACTERS = 28_000_000
+"""Of the images and documents of one request in base64, the largest PDF among them. The API takes
+requests of 32 MB, and the rest is for words.
+"""
 MAX_GREP_CHARACTERS = 100 * 1024
 MAX_GREP_LINE_BYTES = 2000
 """Longer lines are not searched: a regular expression of the model can take for ever on them."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from freehold.errors import SandboxLost
 from freehold.toolset import MAX_PDF_BYTES, MAX_RESULT_CHARACTERS, PREVIEW_CHARACTERS, ToolResult
+from freehold.toolset.well_formed import well_formed
 
 if TYPE_CHECKING:
     from freehold.toolset import Json, JsonObject
@@ -40,8 +41,7 @@ def _block(block: Json) -> JsonObject:
         text = block.get("text")
         if not isinstance(text, str) or len(text) > _MAX_TEXT_CHARACTERS:
             raise _malformed()
-        # JSON can carry half a surrogate pair, which no log and no model takes.
-        return {"type": "text", "text": text.encode(errors="replace").decode()}
+        return {"type": "text", "text": well_formed(text)}
     kind, source = block.get("type"), block.get("source")
     if not isinstance(kind, str) or not isinstance(source, dict):
         raise _malformed()

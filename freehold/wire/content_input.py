@@ -5,12 +5,23 @@ it.
 """
 
 import binascii
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
 from freehold.errors import NotYetSupported
+from freehold.toolset import MAX_MEDIA_CHARACTERS
+from freehold.toolset.images import (
+    IMAGE_TYPES,
+    MANY_IMAGES,
+    MAX_IMAGES,
+    MAX_SIDE,
+    MAX_SIDE_OF_MANY,
+    image_size,
+    is_whole,
+)
 from freehold.wire.content import (
     Base64DocumentSource,
     Base64ImageSource,
@@ -25,15 +36,13 @@ from freehold.wire.content import (
     TextBlock,
     UserContent,
 )
-from freehold.wire.image_size import image_size
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 DOCUMENT_TYPES = ("application/pdf",)
 MAX_IMAGE_BASE64 = 10 * 1024 * 1024
-MAX_IMAGE_SIDE = 8000
 MAX_DOCUMENT_TITLE = 500
 _PDF_MARK = b"%PDF-"
 _PDF_MARK_WITHIN = 1024
+_PDF_LOCK = b"/Encrypt"
 
 Block = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | RedactedBlock
 
@@ -69,9 +78,7 @@ def _check_source(source: object) -> None:
     if isinstance(source, Base64ImageSource):
         _check_image(source)
     elif isinstance(source, Base64DocumentSource):
-        decoded = _decoded(source.media_type, source.data, DOCUMENT_TYPES)
-        if _PDF_MARK not in decoded[:_PDF_MARK_WITHIN]:
-            raise ValueError("data is not a PDF")
+        _check_pdf(source)
     elif isinstance(source, PlainTextDocumentSource):
         if not source.data.strip():
             raise ValueError("data must not be empty")
@@ -79,17 +86,30 @@ def _check_source(source: object) -> None:
         _check_url(getattr(source, "url", ""))
 
 
+def _check_pdf(source: Base64DocumentSource) -> None:
+    if len(source.data) > MAX_MEDIA_CHARACTERS:
+        raise ValueError(f"data of a PDF must not exceed {MAX_MEDIA_CHARACTERS} bytes of base64")
+    decoded = _decoded(source.media_type, source.data, DOCUMENT_TYPES)
+    if _PDF_MARK not in decoded[:_PDF_MARK_WITHIN]:
+        raise ValueError("data is not a PDF")
+    if _PDF_LOCK in decoded:
+        raise ValueError("data is a PDF that is encrypted")
+
+
 def _check_image(source: Base64ImageSource) -> None:
     if len(source.data) > MAX_IMAGE_BASE64:
         raise ValueError(f"data of an image must not exceed {MAX_IMAGE_BASE64} bytes of base64")
-    found = image_size(_decoded(source.media_type, source.data, IMAGE_TYPES))
+    decoded = _decoded(source.media_type, source.data, IMAGE_TYPES)
+    found = image_size(decoded)
     if found is None or found.media_type != source.media_type:
         raise ValueError(f"data is not of the media type {source.media_type}")
-    if max(found.width, found.height) > MAX_IMAGE_SIDE:
-        raise ValueError(
-            f"an image of {found.width}x{found.height} pixels is too large: "
-            f"no side may exceed {MAX_IMAGE_SIDE} pixels"
-        )
+    size = f"an image of {found.width}x{found.height} pixels"
+    if found.side > MAX_SIDE:
+        raise ValueError(f"{size} is too large: no side may exceed {MAX_SIDE} pixels")
+    if not found.is_taken:
+        raise ValueError(f"{size} has none")
+    if not is_whole(decoded):
+        raise ValueError("data ends before the image does")
 
 
 def _decoded(media_type: str, data: str, known: tuple[str, ...]) -> bytes:
@@ -113,6 +133,37 @@ def _check_url(url: str) -> None:
         host = None
     if not host or any(character.isspace() for character in url):
         raise ValueError("url is not a URL")
+
+
+B = TypeVar("B", bound=Block)
+
+
+def check_media(blocks: Sequence[B] | None) -> Sequence[B] | None:
+    """Raises ValueError for more images, larger ones, or more bytes than one request to the model
+    takes: no later turn could show this event.
+    """
+    sources = [b.source for b in blocks or () if isinstance(b, ImageBlock | DocumentBlock)]
+    images = [b.source for b in blocks or () if isinstance(b, ImageBlock)]
+    if len(images) > MAX_IMAGES:
+        raise ValueError(f"{len(images)} images are too many: at most {MAX_IMAGES} are taken")
+    total = sum(len(getattr(source, "data", "")) for source in sources)
+    if total > MAX_MEDIA_CHARACTERS:
+        raise ValueError(
+            f"images and documents must not exceed {MAX_MEDIA_CHARACTERS} bytes of base64 together"
+        )
+    given = [source for source in images if isinstance(source, Base64ImageSource)]
+    if len(images) > MANY_IMAGES and any(_side(source) > MAX_SIDE_OF_MANY for source in given):
+        raise ValueError(
+            f"with more than {MANY_IMAGES} images no side of one may exceed"
+            f" {MAX_SIDE_OF_MANY} pixels"
+        )
+    return blocks
+
+
+def _side(source: Base64ImageSource) -> int:
+    """The longer one, in pixels."""
+    found = image_size(binascii.a2b_base64(source.data))
+    return found.side if found else 0
 
 
 CheckedUserContent = Annotated[UserContent, AfterValidator(_check_block)]

@@ -7,7 +7,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from freehold.errors import InvalidRequest, NotYetSupported
 from freehold.ids import is_id, new_id
 from freehold.wire.base import MAX_ID, WireModel
-from freehold.wire.content_input import CheckedResultContent, CheckedUserContent, check_text
+from freehold.wire.content_input import (
+    CheckedResultContent,
+    CheckedUserContent,
+    check_media,
+    check_text,
+)
 from freehold.wire.events import EVENT_TYPES, Event
 from freehold.wire.search_results import check_search_result
 from freehold.wire.user_events import Rubric, SystemContentBlock
@@ -55,7 +60,7 @@ class UserMessageEventParams(_Params):
     """Starts or continues work."""
 
     type: Literal["user.message"]
-    content: list[CheckedUserContent] = Field(min_length=1)
+    content: Annotated[list[CheckedUserContent], AfterValidator(check_media)] = Field(min_length=1)
 
 
 class UserInterruptEventParams(_Params):
@@ -91,9 +96,10 @@ class UserCustomToolResultEventParams(_Params):
 
     type: Literal["user.custom_tool_result"]
     custom_tool_use_id: EventId
-    content: list[Annotated[CheckedResultContent, AfterValidator(check_search_result)]] | None = (
-        None
-    )
+    content: Annotated[
+        list[Annotated[CheckedResultContent, AfterValidator(check_search_result)]] | None,
+        AfterValidator(check_media),
+    ] = None
     is_error: bool | None = None
     session_thread_id: Routed = None
 

@@ -21,6 +21,12 @@ from freehold.errors import ModelError, ModelStopped
 from freehold.testing.model_contract import read, request_for
 
 KEY = "sk-very-secret-0123456789"
+THINKING = {
+    "type": "adaptive",
+    "block_binding": {"prefix_mismatch_behavior": "drop_block"},
+}
+"""As the contract's model is asked to think."""
+BINDING_BETA = "thinking-binding-controls-2026-08-01"
 
 
 def model_at(url, key=KEY):

@@ -15,7 +15,7 @@ from freehold.testing import messages_rules
 from freehold.testing.messages_faults import Cut, Garble, Refuse, Stall
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.model_contract import MODEL, TOOL, read, request_for, text
-from tests.contract.claude_endpoint import KEY, failure_of, model_at
+from tests.contract.claude_endpoint import BINDING_BETA, KEY, THINKING, failure_of, model_at
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,32 @@ def test_the_request_is_the_port_s_and_nothing_is_retried(api, claude):
         "system": [text("Be brief.")],
         "tools": [TOOL],
         "messages": list(request.messages),
-        "thinking": {"type": "adaptive"},
+        "thinking": THINKING,
         "stream": True,
     }
+
+
+PRESERVED = ("fable-5-1", "mythos-5-1", "opus-5-5", "sonnet-5-5", "haiku-5-5", "opus-5-5-20261001")
+NOT_CHECKED = ("fable-5", "opus-5", "opus-4-8", "sonnet-5", "haiku-4-5")
+
+
+@pytest.mark.parametrize("model", PRESERVED)
+def test_thinking_that_no_longer_fits_is_dropped_where_it_would_fail_the_request(
+    api, claude, model
+):
+    messages = request_for({"say": "hello"}).messages
+    read(claude, ModelRequest(f"claude-{model}", (), (), messages, speed="fast"))
+    sent = api.requests[-1]
+    assert sent.json["thinking"] == THINKING
+    assert sent.headers["anthropic-beta"] == f"{BINDING_BETA},fast-mode-2026-02-01"
+
+
+@pytest.mark.parametrize("model", NOT_CHECKED)
+def test_a_model_that_does_not_check_is_not_asked_to_drop(api, claude, model):
+    messages = request_for({"say": "hello"}).messages
+    read(claude, ModelRequest(f"claude-{model}", (), (), messages))
+    assert "block_binding" not in json.dumps(api.requests[-1].json)
+    assert "anthropic-beta" not in api.requests[-1].headers
 
 
 def test_effort_and_speed_are_sent_when_asked_for(api, claude):

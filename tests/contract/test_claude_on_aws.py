@@ -26,7 +26,7 @@ from tests.contract.aws_models import (
     bedrock,
     claude_platform,
 )
-from tests.contract.claude_endpoint import failure_of
+from tests.contract.claude_endpoint import BINDING_BETA, THINKING, failure_of
 
 
 @pytest.fixture(autouse=True)
@@ -55,11 +55,12 @@ def test_bedrock_gets_the_request_in_its_own_form():
     assert sent.path == f"/model/{profile}/invoke-with-response-stream"
     assert sent.json == {
         "anthropic_version": "bedrock-2023-05-31",
+        "anthropic_beta": [BINDING_BETA],
         "max_tokens": 128_000,
         "system": [text("Be brief.")],
         "tools": [TOOL],
         "messages": list(request.messages),
-        "thinking": {"type": "adaptive"},
+        "thinking": THINKING,
     }
 
 
@@ -272,7 +273,7 @@ def test_a_wrong_secret_is_told_without_it():
         # A process of its own, because the SDK keeps the credentials that it found.
         program = (
             "import tests.contract.aws_models as m\n"
-            "from tests.contract.claude_endpoint import failure_of\n"
+            "from tests.contract.claude_endpoint import BINDING_BETA, THINKING, failure_of\n"
             "with m.bedrock() as (api, model):\n"
             "    print(failure_of(model).message)\n"
         )

@@ -325,6 +325,59 @@ def test_a_system_turn_stands_behind_a_user_turn_and_before_a_reply_or_last(http
     assert answer.status_code == 200, answer.text
 
 
+BINDING = {"anthropic-beta": "thinking-binding-controls-2026-08-01"}
+DROPPING = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+ERRING = {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "error"}}
+
+
+def thought(http, **changes):
+    """A conversation in which the model has thought once, as the body of its next request."""
+    asked = user(text('script: [{"think": "Hm.", "say": "Yes."}, {"say": "No."}]'))
+    body = body_of(messages=[asked], **changes)
+    reply = assistant(*http.post("/v1/messages", json=body).json()["content"])
+    return {**body, "messages": [asked, reply, user(text("and?"))]}
+
+
+PREFIXES = {
+    "tools": lambda body: {**body, "tools": [{**TOOL, "description": "another"}]},
+    "system": lambda body: {**body, "system": [text("Be long.")]},
+    "a message": lambda body: {
+        **body,
+        "messages": [
+            user(*body["messages"][0]["content"], text("in addition")),
+            *body["messages"][1:],
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("change", PREFIXES.values(), ids=PREFIXES)
+def test_thinking_behind_what_has_changed_is_refused_or_dropped_as_asked(http, change):
+    body = thought(http)
+    assert http.post("/v1/messages", json=body).status_code == 200
+    changed = change(body)
+    for thinking, headers in ((None, {}), (ERRING, BINDING)):
+        given = {**changed, "thinking": thinking} if thinking else changed
+        _, _, said = error_of(http.post("/v1/messages", json=given, headers=headers))
+        assert said.startswith("messages.1.content.0: Invalid `signature` in `thinking` block. The")
+    given = {**changed, "thinking": DROPPING}
+    assert http.post("/v1/messages", json=given, headers=BINDING).status_code == 200
+    older = {**change(thought(http, model="claude-opus-5")), "thinking": {"type": "adaptive"}}
+    assert http.post("/v1/messages", json=older).status_code == 200
+
+
+def test_breakpoints_may_move_before_thinking(http):
+    body = thought(http)
+    asked = user({**body["messages"][0]["content"][0], **POINT})
+    moved = {**body, "messages": [asked, *body["messages"][1:]], "tools": [{**TOOL, **POINT}]}
+    assert http.post("/v1/messages", json=moved).status_code == 200
+
+
+def test_what_becomes_of_thinking_is_asked_for_under_its_beta(http):
+    _, _, said = error_of(http.post("/v1/messages", json=body_of(thinking=DROPPING)))
+    assert said == "thinking.adaptive.block_binding: Extra inputs are not permitted"
+
+
 def test_a_paused_reply_is_resumed_when_it_comes_back_as_it_was_and_no_other(http):
     asked = user(text('script: [{"say": "One,", "stop_reason": "pause_turn"}, {"say": "two."}]'))
     first = http.post("/v1/messages", json=body_with([asked])).json()

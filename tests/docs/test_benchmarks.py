@@ -14,12 +14,14 @@ import pytest
 from bench.report import percentile
 from tests.docs.conftest import ROOT
 
-PRICED = {"bench.aws_cost"}
-"""What times nothing: tests/infra/test_aws_cost.py and tests/e2e/test_aws_cost.py."""
+UNTIMED = {"bench.aws_cost", "bench.cached_share"}
+"""What times nothing: tests/infra/test_aws_cost.py, tests/e2e/test_aws_cost.py and
+tests/contract/test_cached_share.py.
+"""
 PROGRAMS = re.findall(r"python -m (bench\.\w+)", (ROOT / "docs/benchmarks.md").read_text())
 
 
-@pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in PRICED])
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in UNTIMED])
 def test_a_benchmark_prints_its_figures(program):
     done = subprocess.run(
         [sys.executable, "-m", program, "--n", "3", "--json"],

@@ -20,6 +20,7 @@ PLATFORM_CONTEXT = {
     "model": "claude-platform-aws",
     "model_workspace_id": "wrkspc_01",
     "model_region": "us-west-2",
+    "cache_ttl": "1h",
 }
 POLICY_CHARACTERS = 10_240
 """What AWS takes of the inline policies of a role."""
@@ -100,6 +101,7 @@ def test_claude_platform_is_asked_for_one_workspace_in_its_region(synthesized):
     expected = "arn:aws:aws-external-anthropic:us-west-2:123456789012:workspace/wrkspc_01"
     assert [resolved(arn) for arn in granted[PLATFORM]] == [expected]
     assert variables(found)["FREEHOLD_MODEL_REGION"] == "us-west-2"
+    assert variables(found)["FREEHOLD_CACHE_TTL"] == "1h"
 
 
 @pytest.mark.parametrize("context", [BEDROCK, PLATFORM_CONTEXT], ids=lambda c: c["model"])
@@ -107,6 +109,7 @@ def test_a_provider_has_what_its_settings_require(synthesized, context):
     given = {n: resolved(value) for n, value in variables(synthesized(**context)).items()}
     settings = TurnEnvironment.read(given).settings()
     assert settings.model == context["model"]
+    assert settings.cache_ttl == context.get("cache_ttl", "5m")
     assert settings.model_region == context.get("model_region", "eu-west-1")
 
 

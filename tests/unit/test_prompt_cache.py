@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from freehold.ports import ModelRequest
@@ -145,3 +147,24 @@ def test_an_entry_of_an_hour_is_counted_apart(cache, clock):
 def test_a_breakpoint_is_no_part_of_the_prompt():
     plain, marked = _request(_block("a")), _request(_block("a", **POINT))
     assert [part.data for part in segments(plain)] == [part.data for part in segments(marked)]
+
+
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+
+
+@pytest.mark.parametrize("other", ["parameters", "effort", "an image"])
+def test_what_is_asked_of_the_messages_alone_leaves_tools_and_system_valid(cache, other):
+    tools, system = [{"name": "t", "description": "x" * 4000}], [_block("s", **POINT)]
+    cache.use(_request(_block("a", **POINT), tools=tools, system=system))
+    blocks = [_block("a", **POINT), *([IMAGE] if other == "an image" else [])]
+    changed = replace(
+        _request(*blocks, tools=tools, system=system), effort="low" if other == "effort" else None
+    )
+    usage = cache.use(changed, "tool_choice" if other == "parameters" else "")
+    assert usage.cache_read_input_tokens == _size(changed, 2)
+
+
+def test_a_further_image_invalidates_nothing(cache):
+    cache.use(_request(IMAGE, _block("a", **POINT)))
+    again = _request(IMAGE, _block("a"), IMAGE, _block("b", **POINT))
+    assert cache.use(again).cache_read_input_tokens == _size(again, 2)

@@ -11,6 +11,7 @@ from freehold.engine import recovery
 from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ids import new_id
 from freehold.ports import Usage, UsageSeen
+from freehold.testing.prompt_cache import segments
 from freehold.testing.script import script
 from tests.unit.sessions import Bench
 
@@ -275,6 +276,18 @@ def test_a_request_marks_at_most_four_breakpoints_and_the_last_turn_among_them(t
         marked = json.dumps([request.system, request.tools, request.messages])
         assert 1 <= marked.count("cache_control") <= 4
         assert "cache_control" in request.messages[-1]["content"][-1]
+
+
+def test_an_hour_of_cache_is_asked_for_where_the_operator_says_so(tmp_path):
+    bench = Bench(tmp_path, cache_ttl="1h")
+    bench.say(script({"tool": "bash", "input": {}}, {"say": "x"}))
+    bench.judge()
+    for request in bench.model.requests:
+        points = [part.ttl for part in segments(request) if part.ttl]
+        assert len(points) >= 2
+        assert set(points) == {"1h"}
+    created = bench.events[-2]["usage"]["cache_creation"]
+    assert created["ephemeral_1h_input_tokens"] > 0 == created["ephemeral_5m_input_tokens"]
 
 
 def _canonical(request):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import partial
 
@@ -123,6 +124,39 @@ def test_an_image_that_ends_in_its_header_is_none():
     for draw, media_type in IMAGES.values():
         cut = draw()[:12]
         assert "data is not of" in refusal(SendEvents, user_message(image(cut, media_type)))
+
+
+def test_an_image_without_its_end_or_without_pixels_is_refused():
+    for draw, media_type in IMAGES.values():
+        data = base64.b64decode(draw(3, 4))
+        cut = base64.b64encode(data[:-9] if media_type == "image/png" else data[:-1]).decode()
+        refused = refusal(SendEvents, user_message(image(cut, media_type)))
+        assert refused == "events.0.content.0: data ends before the image does"
+    assert "0x7 pixels has none" in refusal(SendEvents, user_message(image(png(0, 7))))
+
+
+def test_more_images_than_a_request_takes_are_refused_with_the_limit():
+    assert parse(SendEvents, user_message(*[image(png(2000, 9))] * 100))
+    assert parse(SendEvents, user_message(*[image(png(8000, 9))] * 20))
+    refused = refusal(SendEvents, user_message(*[image(png())] * 101))
+    assert refused == "events.0.content: 101 images are too many: at most 100 are taken"
+    refused = refusal(SendEvents, user_message(*[image(png())] * 20, image(png(9, 2001))))
+    assert "with more than 20 images no side of one may exceed 2000 pixels" in refused
+
+
+def test_documents_and_images_have_the_size_of_a_request_together():
+    source = {"type": "base64", "media_type": "application/pdf", "data": pdf() + "A" * 15_000_000}
+    large = {"type": "document", "source": source}
+    assert parse(SendEvents, user_message(large))
+    refused = refusal(SendEvents, user_message(large, large))
+    assert "must not exceed 28000000 bytes of base64 together" in refused
+
+
+def test_a_pdf_that_is_encrypted_is_refused():
+    data = base64.b64encode(b"%PDF-1.7\n/Encrypt 5 0 R").decode()
+    source = {"type": "base64", "media_type": "application/pdf", "data": data}
+    refused = refusal(SendEvents, user_message({"type": "document", "source": source}))
+    assert refused == "events.0.content.0: data is a PDF that is encrypted"
 
 
 def test_an_image_above_ten_megabytes_is_refused():

@@ -16,6 +16,17 @@ _OLD_SONNET = ("claude-sonnet-4-0", "claude-sonnet-4-2025")
 _GENERATION_4_5 = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
 _WITHOUT_ADAPTIVE = (*_OLD_OPUS, *_OLD_SONNET, *_GENERATION_4_5)
 _FAST_MODE_BETA = "fast-mode-2026-02-01"
+_PRESERVED_THINKING = (
+    "claude-fable-5-1",
+    "claude-fable-5-2",
+    "claude-mythos-5-1",
+    "claude-mythos-5-2",
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
+)
+"""They check that nothing before a thinking block has changed since it was thought."""
+_BINDING_BETA = "thinking-binding-controls-2026-08-01"
 
 
 def most_output_tokens(model: str) -> int:
@@ -40,6 +51,11 @@ def call_of(request: ModelRequest) -> Call:
 
     Models that think adaptively are asked to. Some do without being asked, all accept it; a model
     that does not know the field refuses the request, so an unknown one is not asked.
+
+    Thinking is sent back as it came. A conversation changes before it all the same: tools that an
+    operator replaces, images that give way, a history that is summed up. Models that check refuse
+    such a request, and every later one of the session, unless they are asked to drop the thinking
+    that no longer fits. What another model thought they drop unasked.
     """
     model = request.model
     body: dict[str, Any] = {
@@ -47,15 +63,19 @@ def call_of(request: ModelRequest) -> Call:
         "max_tokens": request.max_tokens or most_output_tokens(model),
         "messages": request.messages,
     }
+    betas: list[str] = []
     if request.system:
         body["system"] = request.system
     if request.tools:
         body["tools"] = request.tools
     if model.startswith(_FAMILIES) and not model.startswith(_WITHOUT_ADAPTIVE):
         body["thinking"] = {"type": "adaptive"}
+    if model.startswith(_PRESERVED_THINKING):
+        body["thinking"]["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
+        betas.append(_BINDING_BETA)
     if request.effort:
         body["output_config"] = {"effort": request.effort}
     if request.speed == "fast":
         body["speed"] = "fast"
-        return Call(body, {"anthropic-beta": _FAST_MODE_BETA})
-    return Call(body, {})
+        betas.append(_FAST_MODE_BETA)
+    return Call(body, {"anthropic-beta": ",".join(betas)} if betas else {})

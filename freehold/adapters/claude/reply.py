@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.errors import ModelError
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, TextDelta, Usage, UsageSeen
+from freehold.toolset.well_formed import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,11 +98,13 @@ class ReplyBuilder:
             block["citations"] = [*(cited if isinstance(cited, list) else []), delta["citation"]]
 
     def _stop(self, index: int) -> Iterator[Chunk]:
-        """A tool use whose input broke off is dropped: `max_tokens` can end a reply inside it."""
+        """A tool use whose input broke off is dropped: `max_tokens` can end a reply inside it. The
+        model writes escapes of its own, halves of surrogate pairs among them.
+        """
         block, written = self._blocks[index], "".join(self._inputs[index])
         if written:
             try:
-                block["input"] = json.loads(written)
+                block["input"] = well_formed(json.loads(written))
             except ValueError:
                 block["input"] = None
             if not isinstance(block["input"], dict):

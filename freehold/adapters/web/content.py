@@ -11,10 +11,10 @@ from urllib.parse import unquote
 from freehold.adapters.web.charset import decode
 from freehold.adapters.web.exchange import Answer
 from freehold.adapters.web.failure import Failed
-from freehold.adapters.web.images import MAX_PIXELS_A_SIDE, look_at
 from freehold.adapters.web.lifeline import Lifeline
 from freehold.adapters.web.page_text import PageReader
 from freehold.toolset import MAX_IMAGE_BASE64_BYTES, JsonObject
+from freehold.toolset.images import MAX_SIDE, image_size
 
 CHARACTERS_A_TOKEN = 4
 """Of English text, about; `max_content_tokens` is a cap and not a count."""
@@ -46,7 +46,7 @@ def blocks_of(
         return [_document(answer)]
     if kind.startswith("image/") and kind != "image/svg+xml":
         return [_image(data)]
-    if kind in _UNSAID and look_at(data) is not None:
+    if kind in _UNSAID and image_size(data) is not None:
         return [_image(data)]
     if kind in _HTML or (not kind and data.lstrip()[:1] == b"<"):
         title, text = reader.read(decode(data, answer.charset), str(answer.url), lifeline)
@@ -83,15 +83,15 @@ def _document(answer: Answer) -> JsonObject:
 
 
 def _image(data: bytes) -> JsonObject:
-    image = look_at(data)
+    image = image_size(data)
     if image is None:
         raise Failed("unsupported_content_type", "it is an image, but no PNG, JPEG, GIF or WebP")
     encoded = b64encode(data).decode()
-    if len(encoded) > MAX_IMAGE_BASE64_BYTES or image.is_too_large:
+    if len(encoded) > MAX_IMAGE_BASE64_BYTES or not image.is_taken:
         raise Failed(
             "content_too_large",
             f"an image has at most {MAX_IMAGE_BASE64_BYTES >> 20} MiB in base64 and"
-            f" {MAX_PIXELS_A_SIDE} pixels a side",
+            f" {MAX_SIDE} pixels a side",
         )
     source: JsonObject = {"type": "base64", "media_type": image.media_type, "data": encoded}
     return {"type": "image", "source": source}
