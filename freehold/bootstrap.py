@@ -70,7 +70,7 @@ def _web(settings: Settings, model: Model) -> Web:
 
 def _model(settings: Settings) -> Model:
     if settings.model == "scripted":
-        return ScriptedModel()
+        return ScriptedModel(settings.context_window)
     return ClaudeModel(endpoint_of(settings, settings.anthropic_api_key))
 
 

@@ -129,6 +129,16 @@ class Settings(BaseModel):
     retry_cap_seconds: float = 60.0
     max_tool_rounds: int = Field(default=1000, ge=1)
     """Replies with tool calls, or paused ones, in one run; the next is its last (BEHAVIOUR 9)."""
+    context_window: int | None = Field(default=None, ge=1000)
+    """`FREEHOLD_CONTEXT_WINDOW`, in tokens: of every model, in place of what is known of each."""
+    compact_at: float = Field(default=0.8, gt=0, le=0.95)
+    """`FREEHOLD_COMPACT_AT`: the share of the window that a prompt may fill before the conversation
+    is summarized."""
+    clear_tool_results: int | None = Field(default=None, ge=0)
+    """`FREEHOLD_CLEAR_TOOL_RESULTS`: where there is no room, results before the newest ones, of so
+    many tokens together, are cleared first. Unset: they stay."""
+    max_compactions: int = Field(default=3, ge=1)
+    """In a row, without a reply between them (BEHAVIOUR 9)."""
     max_parallel_tools: int = Field(default=16, ge=1)
     write_attempts: int = 20
     write_backoff_seconds: float = 0.005
@@ -202,7 +212,13 @@ def _provider(environment: Mapping[str, str], model: str) -> dict[str, object]:
     }
 
 
-_LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
+_LIMITS = (
+    "create_requests_per_minute",
+    "read_requests_per_minute",
+    "context_window",
+    "compact_at",
+    "clear_tool_results",
+)
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
     "search_url": "FREEHOLD_SEARCH_URL",
