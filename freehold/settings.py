@@ -134,7 +134,7 @@ class Settings(BaseModel):
     compact_at: float = Field(default=0.8, gt=0, le=0.95)
     """`FREEHOLD_COMPACT_AT`: the share of the window that a prompt may fill before the conversation
     is summarized."""
-    clear_tool_results: int | None = Field(default=None, ge=0)
+    clear_tool_results: int | None = Field(default=None, ge=1)
     """`FREEHOLD_CLEAR_TOOL_RESULTS`: where there is no room, results before the newest ones, of so
     many tokens together, are cleared first. Unset: they stay."""
     max_compactions: int = Field(default=3, ge=1)
@@ -184,7 +184,7 @@ class Settings(BaseModel):
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": model,
-            **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
+            **{name: value for name in _LIMITS if (value := environment.get(_VARIABLES[name]))},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
 

@@ -131,6 +131,9 @@ class TurnEnvironment(StoreEnvironment):
     model_workspace_id: Name | None = None
     model_ids: Name | None = None
     """A JSON object."""
+    context_window: PositiveInt | None = None
+    compact_at: float = 0.8
+    clear_tool_results: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _anthropic_has_a_place_for_its_key(self) -> Self:
@@ -148,6 +151,9 @@ class TurnEnvironment(StoreEnvironment):
                 "model_region": self.model_region,
                 "model_workspace_id": self.model_workspace_id,
                 "model_ids": self.model_ids or {},
+                "context_window": self.context_window,
+                "compact_at": self.compact_at,
+                "clear_tool_results": self.clear_tool_results,
             }
         )
 

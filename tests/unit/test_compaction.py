@@ -87,7 +87,7 @@ def test_what_follows_a_summary_is_the_summary_and_the_last_replies_as_they_were
     summary, *kept = bare(after.messages)
     assert summary[0] == "user"
     assert summary[1][0]["text"].startswith("This is the summary of an earlier part")
-    assert len(kept) > 4
+    assert len(kept) >= 4
     assert kept[:-2] == bare(before.messages)[-len(kept) + 2 :]
     assert kept[0][0] == "assistant"
     assert kept[0][1][0]["signature"]
