@@ -39,7 +39,9 @@ def summary(texts: Iterable[str], script: Sequence[Element] | None, replies: int
     lines = [f"{_SUMMARY}{replies} replies.", *(f"remember: {it}" for it in remembered(texts))]
     if script is not None:
         elements = [element.model_dump(exclude_unset=True) for element in script]
-        lines.append(f"script: {json.dumps(elements, ensure_ascii=False)}")
+        # What a later reply is to fill in must not be filled in here.
+        told = json.dumps(elements, ensure_ascii=False).replace("{re", "\\u007bre")
+        lines.append(f"script: {told}")
     return Element(say="\n".join(lines))
 
 

@@ -179,7 +179,7 @@ def test_a_summary_is_not_the_end_of_a_turn_that_was_interrupted(bench):
 
 def test_a_call_that_waits_for_its_answer_is_answered_across_a_checkpoint(bench):
     elements = rounds(13)[:-1]
-    waiting = {"tools": [{"tool": "write", "input": {"n": 8}}, {"tool": "lookup"}]}
+    waiting = {"tools": [{"tool": "write", "input": {"command": "w"}}, {"tool": "lookup"}]}
     bench.say(script(*elements, waiting, {"say": "All: {result}"}))
     assert COMPACTED not in bench.kinds()
     uses = [use.event_id for use in bench.head.uses]
