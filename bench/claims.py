@@ -34,7 +34,7 @@ from freehold.ports import App, Run, Usage, Write
 from freehold.settings import Settings
 
 THREADS = 64
-_LIMITS = Limits(leg_turns=0, max_retries=0, max_tool_rounds=1000)
+_LIMITS = Limits(leg_turns=0, max_retries=0, max_tool_rounds=1000, max_compactions=3)
 
 
 class _Counted:

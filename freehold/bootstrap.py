@@ -98,7 +98,7 @@ def laptop_egress(settings: Settings, directory: Path, secrets: Secrets) -> Lapt
 
 def _model(settings: Settings) -> Model:
     if settings.model == "scripted":
-        return ScriptedModel()
+        return ScriptedModel(settings.context_window)
     return ClaudeModel(endpoint_of(settings, settings.anthropic_api_key))
 
 

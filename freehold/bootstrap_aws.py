@@ -153,7 +153,7 @@ def _model(environment: StoreEnvironment) -> Model:
             ScriptedModel,
         )
 
-        return ScriptedModel()
+        return ScriptedModel(environment.settings().context_window)
     from freehold.adapters.claude import (  # noqa: PLC0415 - `run_turn` alone pays
         ClaudeModel,
         endpoint_of,

@@ -140,7 +140,8 @@ class SandboxStarting(Exception):
 
 class ModelError(Exception):
     """A model request that failed. `kind` is a `session.error` type without its `_error` suffix
-    (BEHAVIOUR 9). `refused`: the model takes no request with this content, now or later.
+    (BEHAVIOUR 9). `refused`: the model takes no request with this content, now or later;
+    `too_long`: because there is too much of it.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class ModelError(Exception):
         retryable: bool,
         retry_after: float | None = None,
         refused: bool = False,
+        too_long: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -158,6 +160,7 @@ class ModelError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.refused = refused
+        self.too_long = too_long
 
 
 class ModelStopped(Exception):

@@ -17,7 +17,7 @@ from typing import Any
 from freehold import keys
 from freehold.domain import chain
 from freehold.domain.draft import Draft, DraftEntry, Snapshot
-from freehold.domain.entry import Entry, StoredEvent
+from freehold.domain.entry import BEGINNING, Entry, Place, StoredEvent
 from freehold.domain.session import Claim, Head, SessionState
 from freehold.errors import NotFound
 from freehold.history_cache import HistoryCache
@@ -153,24 +153,26 @@ class EventLog:
         )
         return [self._entry(key, item) for _, item in page.items], page.more
 
-    def history(self, key: SessionKey, thread_id: str) -> list[Entry]:
-        """The whole feed, oldest first; only what is new since the last call is read.
+    def history(self, key: SessionKey, thread_id: str, start: Place = BEGINNING) -> list[Entry]:
+        """The feed from the commit at `start` on, oldest first; only what is new is read.
 
         A query is not one snapshot: a commit can be missed whose successor is seen, and the hole
         would stay. Raises LookupError where one shows.
         """
         feed = key.feed(thread_id)
         known = self._histories.get(feed)
+        skipped = start.version - known[0].version if known else 0
+        known = known[skipped:] if skipped >= 0 else []
+        after = known[-1].sort_key if known else keys.before_entry(start.seq, start.version)
         found: list[Entry] = []
         more = True
         while more:
-            last = found[-1] if found else known[-1] if known else None
-            after = keys.entry(last.first_seq, last.version) if last else ""
             batch, more = self.entries(key, thread_id, after=after)
             found += batch
+            after = batch[-1].sort_key if batch else after
         if found:
             known = [*known, *found]
-            if known[-1].version != len(known) - 1:
+            if known[-1].version != start.version + len(known) - 1:
                 raise LookupError(f"the feed of {thread_id} was read with a hole")
             self._histories.put(feed, known)
         return known
@@ -225,7 +227,7 @@ class EventLog:
                     return None
             if not more:
                 return None
-            last = keys.entry(found[-1].first_seq, found[-1].version)
+            last = found[-1].sort_key
             found, more = self.entries(key, thread_id, before=last, reverse=True, limit=50)
         return None
 
@@ -271,9 +273,7 @@ class EventLog:
         )
 
     def _resolve(self, key: SessionKey, body: JsonObject) -> tuple[JsonObject, int]:
-        """Follows a pointer, and says how much was behind it. A session's own prefix guards it:
-        content cannot forge its way to another's blob.
-        """
+        """What a pointer names, and its size. Content cannot forge its way to another's blob."""
         name = body.get(_POINTER)
         if len(body) != 1 or not isinstance(name, str) or not name.startswith(key.partition + "/"):
             return body, 0

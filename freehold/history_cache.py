@@ -25,7 +25,7 @@ class HistoryCache:
         self._size = 0
 
     def get(self, feed: str) -> list[Entry]:
-        """The first commits of the feed, without a gap; empty where none are kept."""
+        """Commits of the feed without a gap; empty where none are kept."""
         with self._lock:
             found = self._feeds.get(feed)
             if found is None:
@@ -34,11 +34,13 @@ class HistoryCache:
             return found[0]
 
     def put(self, feed: str, entries: list[Entry]) -> None:
-        """Keeps a longer beginning of the feed than before; others leave when there is no room."""
+        """Keeps these commits instead, unless those that are kept end later, or begin as late and
+        end there too; others leave when there is no room.
+        """
         size = sum(entry.size for entry in entries)
         with self._lock:
             kept, before = self._feeds.get(feed, ([], 0))
-            if len(kept) >= len(entries) or size > self._max_bytes:
+            if size > self._max_bytes or (kept and not _is_fresher(entries, kept)):
                 return
             self._feeds[feed] = (entries, size)
             self._feeds.move_to_end(feed)
@@ -52,3 +54,8 @@ class HistoryCache:
         with self._lock:
             _, freed = self._feeds.pop(feed, ([], 0))
             self._size -= freed
+
+
+def _is_fresher(entries: list[Entry], kept: list[Entry]) -> bool:
+    ends, kept_ends = entries[-1].version, kept[-1].version
+    return ends > kept_ends or (ends == kept_ends and entries[0].version > kept[0].version)

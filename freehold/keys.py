@@ -142,6 +142,11 @@ def entry(first_seq: int, version: int) -> str:
     return f"{first_seq:0{_SEQ}d}/{version:0{_SEQ}d}"
 
 
+def before_entry(first_seq: int, version: int) -> str:
+    """A sort key between this commit's and that of the one before it; empty for the first."""
+    return entry(first_seq, version - 1) if version else ""
+
+
 def collection(workspace_id: str, kind: str) -> str:
     """The partition of index rows of all `kind` (plural) in a workspace."""
     return f"{workspace_id}/{kind}"

@@ -157,6 +157,16 @@ class Settings(BaseModel):
     retry_cap_seconds: float = 60.0
     max_tool_rounds: int = Field(default=1000, ge=1)
     """Replies with tool calls, or paused ones, in one run; the next is its last (BEHAVIOUR 9)."""
+    context_window: int | None = Field(default=None, ge=1000)
+    """`FREEHOLD_CONTEXT_WINDOW`, in tokens: of every model, in place of what is known of each."""
+    compact_at: float = Field(default=0.8, gt=0, le=0.95)
+    """`FREEHOLD_COMPACT_AT`: the share of the window that a prompt may fill before the conversation
+    is summarized."""
+    clear_tool_results: int | None = Field(default=None, ge=1)
+    """`FREEHOLD_CLEAR_TOOL_RESULTS`: where there is no room, results before the newest ones, of so
+    many tokens together, are cleared first. Unset: they stay."""
+    max_compactions: int = Field(default=3, ge=1)
+    """In a row, without a reply between them (BEHAVIOUR 9)."""
     max_parallel_tools: int = Field(default=16, ge=1)
     cache_ttl: CacheTtl = "5m"
     """How long the model's provider keeps the prefix of a conversation after its last use. An hour
@@ -205,8 +215,8 @@ class Settings(BaseModel):
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": model,
-            **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
             **{name: _listed(environment.get(_VARIABLES[name])) for name in _LISTS},
+            **{name: value for name in _LIMITS if (value := environment.get(_VARIABLES[name]))},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
 
@@ -239,7 +249,13 @@ def _listed(text: str | None) -> tuple[str, ...]:
 
 
 _LISTS = ("package_hosts", "refused_ranges")
-_LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
+_LIMITS = (
+    "create_requests_per_minute",
+    "read_requests_per_minute",
+    "context_window",
+    "compact_at",
+    "clear_tool_results",
+)
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
     "search_url": "FREEHOLD_SEARCH_URL",

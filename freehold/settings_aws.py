@@ -174,6 +174,9 @@ class TurnEnvironment(SessionsEnvironment):
     """A JSON object."""
     cache_ttl: CacheTtl = "5m"
     """How long the provider keeps the prefix of a conversation."""
+    context_window: PositiveInt | None = None
+    compact_at: float = 0.8
+    clear_tool_results: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _anthropic_has_a_place_for_its_key(self) -> Self:
@@ -192,6 +195,9 @@ class TurnEnvironment(SessionsEnvironment):
                 "model_workspace_id": self.model_workspace_id,
                 "model_ids": self.model_ids or {},
                 "cache_ttl": self.cache_ttl,
+                "context_window": self.context_window,
+                "compact_at": self.compact_at,
+                "clear_tool_results": self.clear_tool_results,
             }
         )
 

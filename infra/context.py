@@ -94,6 +94,13 @@ class Context(BaseModel):
     """Ids of Bedrock for names of the API, where the built-in ones are wrong or missing."""
     cache_ttl: CacheTtl = "5m"
     """How long the provider keeps the prefix of a conversation."""
+    context_window: int = Field(default=0, ge=0)
+    """In tokens, of every model; 0 for what is known of each."""
+    compact_at: float = Field(default=0.8, gt=0, le=0.95)
+    """The share of the window that a prompt may fill before a conversation is summarized."""
+    clear_tool_results: int = Field(default=0, ge=0)
+    """Where there is no room, results of tools before the newest of so many tokens are cleared
+    first; 0 for none."""
     snap_start: bool = True
     """Whether published versions of `run_turn` start from a snapshot."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30

@@ -133,8 +133,16 @@ class Engine(Stack):
         return Provider(self._context, self._data, self.region)
 
     def _turn_environment(self) -> TurnEnvironment:
+        context = self._context
         return TurnEnvironment.model_validate(
-            {**self._session(), "model": self._context.model, **self._provider.environment()}
+            {
+                **self._session(),
+                "model": context.model,
+                "context_window": context.context_window or None,
+                "compact_at": context.compact_at,
+                "clear_tool_results": context.clear_tool_results or None,
+                **self._provider.environment(),
+            }
         )
 
     def _reaper(self) -> Function:

@@ -32,6 +32,11 @@ def book_tokens(draft: Draft, thread_id: str, usage: Usage, cost: int) -> None:
     draft.set_session(**session, spend=draft.session.spend + cost)
 
 
+def context_of(usage: Usage) -> int:
+    """Tokens of a request and its reply together: what the conversation has."""
+    return sum(getattr(usage, name) for name in Usage.__slots__)
+
+
 def total(usages: Iterable[Usage]) -> Usage:
     """All of them together."""
     found = list(usages)

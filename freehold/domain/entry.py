@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from freehold import keys
 from freehold.toolset import JsonObject
 
 
@@ -13,6 +14,17 @@ class StoredEvent:
 
     seq: int
     body: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a commit stands in its feed: its first sequence number, and its version."""
+
+    seq: int
+    version: int
+
+
+BEGINNING = Place(1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,14 @@ class Entry:
     private: JsonObject
     size: int
     """Bytes of both bodies, those in blobs included."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.first_seq, self.version)
+
+    @property
+    def sort_key(self) -> str:
+        return keys.entry(self.first_seq, self.version)
 
     @property
     def sequenced(self) -> tuple[StoredEvent, ...]:

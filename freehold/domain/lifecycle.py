@@ -61,6 +61,7 @@ def start(draft: Draft, thread_id: str) -> None:
         turns=0,
         retries=0,
         rounds=0,
+        compactions=0,
         gen=draft.session.gen,
         running_since=draft.at,
         used=True,

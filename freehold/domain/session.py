@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
+from freehold.domain.entry import BEGINNING, Place
+
 Status = Literal[
     "idle", "running", "rescheduling", "requires_action", "budget_reached", "terminated"
 ]
@@ -80,6 +82,14 @@ class Head:
     turns: int = 0
     retries: int = 0
     rounds: int = 0
+    context: int = 0
+    """Tokens of the last request and its reply; 0 where the conversation has changed since."""
+    is_full: bool = False
+    """The model refused the last request as too long, and there is something to summarize."""
+    compactions: int = 0
+    """Since the last reply, or since the run began."""
+    begins: Place = BEGINNING
+    """What a turn needs of the feed begins here."""
     version: int = 0
     next_seq: int = 1
     chain: bytes = b""
@@ -126,6 +136,7 @@ class Head:
         item = _attributes(self)
         item["pending"] = [_attributes(pending) for pending in self.pending]
         item["uses"] = [_attributes(use) for use in self.uses]
+        item["begins"] = _attributes(self.begins)
         if self.is_busy:
             item["due"] = f"busy/{self.updated_at}"
         return item
@@ -135,6 +146,8 @@ class Head:
         head = _known(cls, item)
         head["pending"] = tuple(Pending(**p) for p in head["pending"])  # type: ignore[attr-defined]
         head["uses"] = tuple(Use(**u) for u in head["uses"])  # type: ignore[attr-defined]
+        if "begins" in head:
+            head["begins"] = Place(**head["begins"])  # type: ignore[arg-type]
         head["taken"] = tuple(head["taken"])  # type: ignore[arg-type]
         return cls(**head)  # type: ignore[arg-type]
 

@@ -59,11 +59,22 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What the model says of the conversation that it was asked to summarize."""
+
+    text: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """A model request that gave no reply, and what was metered until it ended."""
+    """A model request that gave no reply, and what was metered until it ended. `of_summary`: it
+    asked for a summary.
+    """
 
     error: ModelError
     usage: Usage
+    of_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,7 @@ class Limits:
     leg_turns: int
     max_retries: int
     max_tool_rounds: int
+    max_compactions: int
 
 
 def is_taken(draft: Draft, run: Run, lease: Lease) -> bool:

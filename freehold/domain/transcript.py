@@ -4,13 +4,16 @@ Order is consumption, not position: input that arrived during a turn comes after
 because the claim that took it in lists it as `consumed`. Results of a reply come first in the turn
 that follows it, in the model's order. An operator's message is a turn of its own behind the user
 turn in which it was taken in, the only place the API takes it. What a refused request had read
-since the last reply is `withdrawn`.
+since the last reply is `withdrawn`. Behind a checkpoint its summary stands for what was before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
+from freehold.domain.checkpoint import Checkpoint, cleared_before, latest_checkpoint
 from freehold.domain.entry import Entry
 from freehold.domain.step import CUT_SHORT, PAUSED
 from freehold.toolset import JsonObject
@@ -24,20 +27,37 @@ _REFUSED_RESULT: JsonObject = {
     "type": "text",
     "text": "This result cannot be shown to you: the model's API refuses its content.",
 }
+_CLEARED: JsonObject = {"type": "text", "text": "(This result was cleared to make room.)"}
 
 
 def messages_of(entries: Iterable[Entry]) -> list[JsonObject]:
-    """The conversation so far. Ends on a user turn whenever a claim has just taken something in."""
-    conversation = _Conversation()
-    for entry in entries:
-        conversation.read(entry)
-    return conversation.finish()
+    """The conversation so far. Ends on a user turn whenever a claim has just taken something in.
+
+    Of a feed with a checkpoint, the entries from where its head `begins` are enough.
+    """
+    return Conversation.of(list(entries)).finish()
 
 
-class _Conversation:
+@dataclass(frozen=True, slots=True)
+class SaidReply:
+    """A reply with words or calls in it, by the version of its commit. `is_open`: what follows it
+    belongs to it, be it results or its own continuation.
+    """
+
+    version: int
+    is_open: bool
+
+
+class Conversation:
     """Folds entries into turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: Checkpoint | None, cleared: int) -> None:
+        """`cleared`: results in commits before this version are shown as cleared."""
+        self._cut = checkpoint.cut if checkpoint else 0
+        self._cleared = cleared
+        self.replies: list[SaidReply] = []
+        self.operator: list[tuple[int, JsonObject]] = []
+        """What an operator said, with the version of the commit that took it in."""
         self._messages: list[JsonObject] = []
         self._bodies: dict[str, JsonObject] = {}
         self._tool_ids: dict[str, str] = {}
@@ -45,22 +65,43 @@ class _Conversation:
         self._user: list[JsonObject] = []
         self._system: list[JsonObject] = []
         self._is_paused = False
+        if checkpoint is not None:
+            self._user.append({"type": "text", "text": checkpoint.summary})
+            self._system += checkpoint.operator
+            self.operator += [(self._cut - 1, block) for block in checkpoint.operator]
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], *, upto: int | None = None, cleared: int = 0) -> Self:
+        """The conversation as of the commit before version `upto`, begun at the last checkpoint of
+        all these entries.
+        """
+        cleared = max(cleared, cleared_before(entries))
+        conversation = cls(latest_checkpoint(entries), cleared)
+        for entry in entries:
+            if upto is None or entry.version < upto:
+                conversation.read(entry)
+        return conversation
 
     def read(self, entry: Entry) -> None:
         for event in entry.events:
             self._bodies[str(event["id"])] = event
+        if entry.version < self._cut:
+            return
         if entry.private.get("withdrawn"):
             self._withdraw()
         reply = entry.private.get("reply")
         if isinstance(reply, dict):
-            self._assistant(reply)
+            self._assistant(entry.version, reply)
         for event in entry.events:
-            self._result(event)
+            self._result(event, is_cleared=entry.version < self._cleared)
         consumed = entry.private.get("consumed")
         for event_id in consumed if isinstance(consumed, list) else ():
             event = self._bodies[str(event_id)]
-            turn = self._system if event["type"] == "system.message" else self._user
-            turn += _content(event)
+            if event["type"] == "system.message":
+                self._system += _content(event)
+                self.operator += [(entry.version, block) for block in _content(event)]
+            else:
+                self._user += _content(event)
 
     def _withdraw(self) -> None:
         """The open user turn goes; a call is answered all the same, and an operator is obeyed."""
@@ -68,7 +109,7 @@ class _Conversation:
         for result in self._results.values():
             result.update(content=[_REFUSED_RESULT], is_error=True)
 
-    def _assistant(self, reply: JsonObject) -> None:
+    def _assistant(self, version: int, reply: JsonObject) -> None:
         """A reply closes the user turn before it; one without words leaves it open, since user
         turns do not follow one another. A block that an event shows is stored as a reference to
         that event.
@@ -86,6 +127,8 @@ class _Conversation:
         self._tool_ids = tool_ids
         self._messages.append({"role": "assistant", "content": [*blocks]})
         self._is_paused = reply.get("stop_reason") == PAUSED
+        is_open = bool(tool_ids) or reply.get("stop_reason") in (PAUSED, CUT_SHORT)
+        self.replies.append(SaidReply(version, is_open))
         if reply.get("stop_reason") == CUT_SHORT and not tool_ids:
             self._user.append(_GO_ON)
 
@@ -106,7 +149,7 @@ class _Conversation:
             "input": event["input"],
         }
 
-    def _result(self, event: JsonObject) -> None:
+    def _result(self, event: JsonObject, *, is_cleared: bool) -> None:
         """A result answers the model's own id for the use."""
         use_id = event.get("tool_use_id") or event.get("custom_tool_use_id")
         if not str(event["type"]).endswith("tool_result") or use_id not in self._tool_ids:
@@ -115,7 +158,7 @@ class _Conversation:
         self._results[tool_id] = {
             "type": "tool_result",
             "tool_use_id": tool_id,
-            "content": [*_content(event)] or [_NO_OUTPUT],
+            "content": [_CLEARED] if is_cleared else [*_content(event)] or [_NO_OUTPUT],
             "is_error": bool(event.get("is_error")),
         }
 
@@ -148,6 +191,7 @@ class _Conversation:
             self._messages.append({"role": "assistant", "content": [*kept]})
 
     def finish(self) -> list[JsonObject]:
+        """The turns."""
         self._close_user()
         return self._messages
 

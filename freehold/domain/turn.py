@@ -9,8 +9,10 @@ again; the paid reply is never thrown away for it.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
-from freehold.domain import accounting, inputs, lifecycle
+from freehold.domain import accounting, compaction, inputs, lifecycle
+from freehold.domain.compaction import Reading
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
 from freehold.domain.step import (
@@ -25,6 +27,7 @@ from freehold.domain.step import (
     fenced,
     is_taken,
 )
+from freehold.errors import ModelError
 from freehold.ids import new_id
 from freehold.ports import Run
 from freehold.wire.errors import session_error
@@ -46,13 +49,36 @@ from freehold.wire.events import (
 _WITHDRAWN = "What the model had not answered yet is left out of the conversation."
 
 
-def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
-    """Claims the thread and opens the model request. None = the claim is in the draft, go on to the
-    model.
+Request = Literal["reply", "summary"]
+"""What the model is asked for, once the claim is in the draft."""
 
-    Any answer but None comes with a draft that may be empty (`draft.touched`), then nothing is to
+
+def begin_turn(
+    draft: Draft, run: Run, lease: Lease, reading: Reading | None = None
+) -> Next | Request:
+    """Claims the thread and opens the model request: for a reply, or for a summary where `reading`,
+    the conversation as of the draft's snapshot, would leave no room for one.
+
+    Any other answer comes with a draft that may be empty (`draft.touched`), then nothing is to
     be written.
     """
+    answer = _without_request(draft, run, lease)
+    if answer is not None:
+        return answer
+    head = draft.heads[run.thread_id]
+    if reading is not None and compaction.is_due(draft, head, reading):
+        if compaction.clear_results(draft, head, reading):
+            draft.claims[run.thread_id] = None
+            return "turn"
+        _open_request(draft, head, lease)
+        draft.note(run.thread_id, "summarizes", value=True)
+        return "summary"
+    _open_request(draft, head, lease, takes_in=True)
+    return "reply"
+
+
+def _without_request(draft: Draft, run: Run, lease: Lease) -> Next | None:
+    """What comes next where the model is not to be asked now; None where it is."""
     if is_taken(draft, run, lease):
         return "taken"
     thread_id = run.thread_id
@@ -68,30 +94,32 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
         lifecycle.close_span(draft, thread_id)
     if not head.has_unread_input or head.is_blocked:
         draft.claims[thread_id] = None
-        return after(draft, run, Limits(0, 0, 0), SessionEndTurn())
+        return after(draft, run, Limits(0, 0, 0, 0), SessionEndTurn())
     if draft.session.is_over_budget:
         draft.need("spend", "cap")
         lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
         draft.claims[thread_id] = None
         return "idle"
-    _claim(draft, head, lease)
     return None
 
 
-def _claim(draft: Draft, head: Head, lease: Lease) -> None:
-    """Stamps what is pending, in order, and opens the span. The generation is not refreshed: that
-    happens at a start. A paused reply is resumed before anything else is read.
+def _open_request(draft: Draft, head: Head, lease: Lease, *, takes_in: bool = False) -> None:
+    """Opens the span. `takes_in`: stamps what is pending, in order, and reads the results; a paused
+    reply is resumed before anything else is read. The generation is not refreshed: that happens at
+    a start.
     """
     thread_id = head.thread_id
     draft.need_budget()
     if head.status == "rescheduling":
         _resume(draft, head)
-    if PAUSED not in head.taken:
+    if takes_in and PAUSED not in head.taken:
         inputs.consume(draft, thread_id)
     span = draft.emit(thread_id, SpanModelRequestStartEvent)
-    # Results count as taken: should this request die, they are still to be answered.
-    taken = (*draft.heads[thread_id].taken, *(use.event_id for use in head.uses))
-    draft.set(thread_id, taken=taken, uses=(), span=span, status="running")
+    if takes_in:
+        # Results count as taken: should this request die, they are still to be answered.
+        taken = (*draft.heads[thread_id].taken, *(use.event_id for use in head.uses))
+        draft.set(thread_id, taken=taken, uses=())
+    draft.set(thread_id, span=span, status="running")
     draft.claims[thread_id] = Claim(lease.holder, head.epoch, head.leg, head.turns, lease.until)
 
 
@@ -129,6 +157,9 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         turns=head.turns + 1,
         retries=0,
         rounds=rounds,
+        context=accounting.context_of(reply.usage),
+        is_full=False,
+        compactions=0,
     )
     accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
     for name, task in reply.children:
@@ -198,12 +229,19 @@ def _spawn(draft: Draft, parent_id: str, name: str, task: str) -> None:
     draft.set_session(threads=draft.session.threads + 1)
 
 
-def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Limits) -> Next:
+def fail_turn(
+    draft: Draft,
+    run: Run,
+    holder: str,
+    failure: Failure,
+    limits: Limits,
+    reading: Reading | None = None,
+) -> Next:
     """A failed model request: try again after a wait, or give up and flush the inputs (BEHAVIOUR
     7.8). What it cost counts: the span's own usage is zeros (BEHAVIOUR 0), the totals are not.
 
     What a refused request had newly read is withdrawn from the conversation: it would fail every
-    later turn as well.
+    later turn as well. Where the prompt was too long, a summary is asked for first.
     """
     if not fenced(draft, run, holder):
         return "taken"
@@ -213,11 +251,11 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)
+    if compaction.makes_room(draft, head, failure, limits, reading):
+        return after(draft, run, limits, SessionEndTurn())
     draft.set(thread_id, retries=head.retries + 1)
     if error.refused:
-        draft.note(thread_id, "withdrawn", value=True)
-        text = f"{error.message} {_WITHDRAWN}"
-        return give_up(draft, thread_id, error.kind, text)
+        return _withdraw(draft, head, error)
     if not error.retryable or head.retries >= limits.max_retries:
         return give_up(draft, thread_id, error.kind, error.message)
     draft.need("running", "rescheduled")
@@ -230,6 +268,15 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
     lifecycle.post(draft, thread_id, SessionThreadStatusRescheduledEvent)
     draft.set(thread_id, status="rescheduling")
     return "wait"
+
+
+def _withdraw(draft: Draft, head: Head, error: ModelError) -> Next:
+    """What was newly read leaves the conversation."""
+    is_limit = error.too_long and head.compactions > 0
+    draft.set(head.thread_id, is_full=False)
+    draft.note(head.thread_id, "withdrawn", value=True)
+    kind = "compaction_limit_reached" if is_limit else error.kind
+    return give_up(draft, head.thread_id, kind, f"{error.message} {_WITHDRAWN}")
 
 
 def give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:

@@ -39,7 +39,12 @@ class Outcome:
 def limits_of(app: App) -> Limits:
     """The numbers a plan needs."""
     settings = app.settings
-    return Limits(settings.leg_turns, settings.max_model_retries, settings.max_tool_rounds)
+    return Limits(
+        settings.leg_turns,
+        settings.max_model_retries,
+        settings.max_tool_rounds,
+        settings.max_compactions,
+    )
 
 
 @dataclass(frozen=True, slots=True)

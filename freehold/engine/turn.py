@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from threading import Event
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from freehold import toolset
-from freehold.domain import permissions
+from freehold.domain import compaction, permissions
 from freehold.domain import turn as plans
-from freehold.domain.cache_points import Ttl, with_cache_points
+from freehold.domain.cache_points import with_cache_points
+from freehold.domain.compaction import Reading
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.media import with_bounded_media
-from freehold.domain.step import Failure, Next, Reply
+from freehold.domain.step import Failure, Next, Reply, Summary
 from freehold.domain.transcript import messages_of
 from freehold.engine.commit import Transaction, perform
+from freehold.engine.compaction import SUMMARY_TOKENS, SummaryReader, reply_tokens, room_of
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
-from freehold.ports import App, ModelRequest, Run, SandboxRef
+from freehold.keys import SessionKey
+from freehold.model_limits import most_output_tokens
+from freehold.ports import App, ModelRequest, OpenReply, Run, SandboxRef, Usage
 from freehold.session_doc import read_doc
 from freehold.toolset import JsonObject
 from freehold.wire.sessions import SessionAgent
 from freehold.wire.tools import CustomTool
+
+if TYPE_CHECKING:
+    from freehold.settings import Settings
 
 _WORKPLACE = (
     "You work in a sandbox of your own. /workspace is your working directory and keeps its files "
@@ -32,6 +41,21 @@ _WORKPLACE = (
     "uploads are under /mnt/session/uploads and are read-only."
 )
 _STOPPED = ("model_request_failed", "The request was stopped.")
+_LATE = ("model_request_failed", "The summary took too long.")
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+Result = Reply | Summary | Failure
+
+
+class Reader(Protocol[T_co]):
+    """Makes something of the chunks of a reply. `usage` is what was metered of it so far."""
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def read(self, reply: OpenReply) -> T_co:
+        """Raises ModelError, ModelStopped."""
 
 
 def run_turn(
@@ -49,7 +73,10 @@ def run_turn(
     mean.
     """
     try:
-        return _Turn(app, run, reader, deadline).run()
+        agent = read_doc(
+            app.records, app.blobs, SessionKey(run.workspace_id, run.session_id)
+        ).doc.agent
+        return _Turn(app, run, permissions.servable(agent, app.web.tools), reader, deadline).run()
     except NotFound:
         return Outcome("taken")  # the session was deleted under the run
 
@@ -58,50 +85,99 @@ class _Turn:
     """One invocation: claim, request, advance."""
 
     def __init__(
-        self, app: App, run: Run, reader: type[ReplyReader], deadline: float | None
+        self,
+        app: App,
+        run: Run,
+        agent: SessionAgent,
+        reader: type[ReplyReader],
+        deadline: float | None,
     ) -> None:
         self._app = app
         self._run = run
+        self._agent = agent
+        self._room = room_of(app.settings, agent.model.id)
         self._reader = reader
         self._invocation = Invocation(app, run, deadline)
         self._history = History(app, self._invocation.key, run.thread_id)
+        self._is_repeated = False
 
     def run(self) -> Outcome:
         answer = self._claim()
-        if answer is not None:
-            return Outcome(answer)
+        if answer not in ("reply", "summary"):
+            return Outcome(_word(answer))
         self._history.refresh()
-        agent = read_doc(self._app.records, self._app.blobs, self._invocation.key).doc.agent
-        agent = permissions.servable(agent, self._app.web.tools)
-        if set(toolset.SANDBOX_TOOLS) & set(permissions.enabled_tools(agent)):
+        if answer == "summary":
+            return self._advance(self._ask_for_summary())
+        if set(toolset.SANDBOX_TOOLS) & set(permissions.enabled_tools(self._agent)):
             ref = SandboxRef(self._run.workspace_id, self._run.session_id)
             self._app.sandboxes.prewarm(ref)
-        return self._advance(self._ask(agent))
+        return self._advance(self._ask_for_reply())
 
-    def _claim(self) -> Next | None:
-        self._history.refresh()
+    def _claim(self) -> Next | plans.Request:
         done = perform(
             self._app,
             Transaction(
                 self._invocation.key,
                 self._run.thread_id,
                 actor=self._run.name,
-                plan=lambda draft: plans.begin_turn(draft, self._run, self._invocation.lease()),
-                landed=self._invocation.landed,
-                inputs=self._history.inputs,
+                plan=lambda draft: plans.begin_turn(
+                    draft, self._run, self._invocation.lease(), self._reading()
+                ),
+                landed=self._landed_claim,
+                inputs=self._read,
             ),
         )
+        if done.answer == "summary":
+            self._is_repeated = done.draft.heads[self._run.thread_id].compactions > 0
         return done.answer
 
-    def _ask(self, agent: SessionAgent) -> Reply | Failure:
-        """One model request, closed at once when an interrupt is accepted meanwhile."""
+    def _read(self, snapshot: Snapshot) -> Mapping[str, JsonObject]:
+        """The conversation as of the snapshot, and the bodies of what is pending in it."""
+        self._history.follow(snapshot)
+        return self._history.inputs(snapshot)
+
+    def _reading(self) -> Reading:
+        return Reading(self._history.entries, self._room)
+
+    def _landed_claim(self, snapshot: Snapshot, found: Sequence[Entry]) -> Next | plans.Request:
+        answer = self._invocation.landed(snapshot, found)
+        if answer is not None:
+            return answer
+        return "summary" if any("summarizes" in entry.private for entry in found) else "reply"
+
+    def _ask_for_reply(self) -> Reply | Failure:
         topic = self._invocation.key.feed(self._run.thread_id)
-        reader = self._reader(agent, self._app.feed, topic)
-        reply = self._app.model.open(request_of(agent, self._history, self._app.settings.cache_ttl))
-        late = Event()
+        reader = self._reader(self._agent, self._app.feed, topic)
+        request = request_of(self._agent, messages_of(self._history.entries), self._app.settings)
+        return self._ask(request, reader, late=reader.cut_short)
+
+    def _ask_for_summary(self) -> Summary | Failure:
+        """The same prefix as ever, so that it is read from the cache: other tools or another
+        choice of them would be another prefix.
+        """
+        reader = SummaryReader()
+        messages = compaction.closed_conversation(self._reading(), is_repeated=self._is_repeated)
+        request = request_of(self._agent, messages, self._app.settings)
+        most = min(SUMMARY_TOKENS, reply_tokens(self._app.settings, request.model))
+        late = Failure(ModelError(*_LATE, retryable=True), Usage())
+        result = self._ask(
+            replace(request, max_tokens=most),
+            reader,
+            late=lambda: replace(late, usage=reader.usage),
+        )
+        return replace(result, of_summary=True) if isinstance(result, Failure) else result
+
+    def _ask(
+        self, request: ModelRequest, reader: Reader[T], late: Callable[[], T | Failure]
+    ) -> T | Failure:
+        """One model request, closed at once when an interrupt is accepted meanwhile. `late` says
+        what comes of one for which there was no time.
+        """
+        reply = self._app.model.open(request)
+        is_late = Event()
 
         def cut() -> None:
-            late.set()
+            is_late.set()
             reply.close()
 
         watch = Watch(interrupted=reply.close, lost=reply.close, late=cut)
@@ -111,13 +187,13 @@ class _Turn:
         except ModelError as error:
             return Failure(error, reader.usage)
         except ModelStopped:
-            if late.is_set():
-                return reader.cut_short()
+            if is_late.is_set():
+                return late()
             return Failure(ModelError(*_STOPPED, retryable=True), reader.usage)
         finally:
             reply.close()
 
-    def _advance(self, result: Reply | Failure) -> Outcome:
+    def _advance(self, result: Result) -> Outcome:
         """Appends what came of the request, and starts what that asks for: a successor, a child."""
         done = perform(
             self._app,
@@ -137,7 +213,7 @@ class _Turn:
         seconds = self._pause(head.retries, result) if done.answer == "wait" else 0
         return Outcome(done.answer, seconds=seconds, turns=head.turns)
 
-    def _pause(self, retries: int, result: Reply | Failure) -> int:
+    def _pause(self, retries: int, result: Result) -> int:
         """Seconds until the next attempt: what the provider asked for, else exponential."""
         settings = self._app.settings
         asked = result.error.retry_after if isinstance(result, Failure) else None
@@ -149,15 +225,26 @@ class _Turn:
     def _landed(self, snapshot: Snapshot, found: Sequence[Entry]) -> Next:
         return self._invocation.landed(snapshot, found) or "turn"
 
-    def _plan_end(self, draft: Draft, result: Reply | Failure) -> Next:
+    def _plan_end(self, draft: Draft, result: Result) -> Next:
         run, holder, limits = self._run, self._invocation.holder, self._invocation.limits
         if isinstance(result, Reply):
             return plans.finish_turn(draft, run, holder, result, limits)
-        return plans.fail_turn(draft, run, holder, result, limits)
+        if isinstance(result, Summary):
+            return compaction.finish_summary(draft, run, holder, result, limits, self._reading())
+        return plans.fail_turn(draft, run, holder, result, limits, self._reading())
 
 
-def request_of(agent: SessionAgent, history: History, ttl: Ttl) -> ModelRequest:
-    """The request for the conversation so far. Byte-stable from turn to turn: nothing in it depends
+def _word(answer: Next | plans.Request) -> Next:
+    """The answer for the state machine; the steps of an invocation never leave it."""
+    if answer == "reply" or answer == "summary":  # noqa: PLR1714 - narrows the type
+        raise AssertionError(answer)
+    return answer
+
+
+def request_of(
+    agent: SessionAgent, messages: Sequence[JsonObject], settings: Settings
+) -> ModelRequest:
+    """The request for a conversation. Byte-stable from turn to turn: nothing in it depends
     on the clock (DESIGN 6).
     """
     names = permissions.enabled_tools(agent)
@@ -168,13 +255,15 @@ def request_of(agent: SessionAgent, history: History, ttl: Ttl) -> ModelRequest:
         system.append({"type": "text", "text": agent.system})
     if set(toolset.SANDBOX_TOOLS) & set(names):
         system.append({"type": "text", "text": _WORKPLACE})
-    messages = with_bounded_media(messages_of(history.entries))
-    marked = with_cache_points(system, tools, messages, ttl)
+    bounded = with_bounded_media(messages)
+    marked = with_cache_points(system, tools, bounded, settings.cache_ttl)
+    most = reply_tokens(settings, agent.model.id)
     return ModelRequest(
         model=agent.model.id,
         system=marked[0],
         tools=marked[1],
         messages=marked[2],
+        max_tokens=most if most < most_output_tokens(agent.model.id) else None,
         effort=agent.model.effort.type if agent.model.effort else None,
         speed=agent.model.speed,
     )

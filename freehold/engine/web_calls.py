@@ -10,7 +10,6 @@ from threading import Lock
 
 from freehold.domain import permissions
 from freehold.domain.accounting import total
-from freehold.domain.entry import Entry
 from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
 from freehold.engine.environment import read_environment
@@ -31,7 +30,7 @@ from freehold.toolset import (
 )
 from freehold.wire.environments import Environment
 from freehold.wire.sessions import SessionAgent
-from freehold.wire.tools import WebFetchToolConfig, WebSearchToolConfig
+from freehold.wire.tools import WebFetchToolConfig, WebFetchURLSources, WebSearchToolConfig
 
 _NOT_SHOWN = (
     "url_not_allowed: {} was not shown in this conversation by a source that web_fetch may use: a"
@@ -47,7 +46,6 @@ class _Ground:
 
     agent: SessionAgent
     environment: Environment | None
-    entries: list[Entry]
 
 
 class WebCalls:
@@ -136,10 +134,15 @@ class WebCalls:
             )
         url = str(call.input["url"])
         fetch = config if isinstance(config, WebFetchToolConfig) else None
-        if not is_shown(url, ground.entries, fetch.url_sources if fetch else None):
+        if not self._is_shown(url, fetch.url_sources if fetch else None):
             return ToolResult.text(_NOT_SHOWN.format(url), is_error=True)
         limit = fetch.max_content_tokens if fetch else None
         return self._app.web.fetch(url, permits=permits, max_tokens=limit)
+
+    def _is_shown(self, url: str, sources: WebFetchURLSources | None) -> bool:
+        """What was shown before the checkpoint counts too: the summary may name it."""
+        known = is_shown(url, self._history.entries, sources)
+        return known or is_shown(url, self._history.everything(), sources)
 
     def _grounds(self) -> _Ground:
         """As of the first call of the round."""
@@ -150,7 +153,7 @@ class WebCalls:
                     self._app.records, self._app.blobs, self._key.workspace_id, doc
                 )
                 self._history.refresh()
-                self._ground = _Ground(doc.agent, environment, self._history.entries)
+                self._ground = _Ground(doc.agent, environment)
             return self._ground
 
     # ------------------------------------------------------------ long results

@@ -82,7 +82,8 @@ class MessagesServer:
     """The double. Listens from the start of the `with` block until its end.
 
     `clock` answers the prompt cache's seconds. With `tls` it speaks HTTPS. `dialect` makes it
-    another provider's endpoint, which has no `api_key`.
+    another provider's endpoint, which has no `api_key`. Prompts of more tokens than `window` are
+    refused.
     """
 
     def __init__(
@@ -94,13 +95,14 @@ class MessagesServer:
         clock: Callable[[], float] = time.monotonic,
         tls: ssl.SSLContext | None = None,
         dialect: Dialect | None = None,
+        window: int | None = None,
     ) -> None:
         self.api_key = api_key
         self.dialect = dialect or ClaudeApi(api_key)
         self.requests: list[Recorded] = []
         self._faults: deque[Fault] = deque()
         self._key = secrets.token_bytes(32)
-        self._brain = Brain(self._sign)
+        self._brain = Brain(self._sign, window)
         self._cache = PromptCache(clock)
         self._thinking: dict[str, tuple[JsonObject, ...]] = {}
         self._paused: set[str] = set()

@@ -14,7 +14,8 @@ The fields of an element, all of them optional; the blocks of the reply come in 
 |---|---|
 | `think` | text of a thinking block, signed |
 | `redacted` | true: a redacted thinking block |
-| `say` | a text or a list of them, a block each; `{result}` is the text of the last tool results |
+| `say` | a text or a list of them, a block each; `{result}` is the text of the last tool results, \
+`{remembered}` whatever the conversation holds behind `remember: ` |
 | `tool`, `input` | one tool use |
 | `tools` | a list of `{"tool", "input"}`: parallel tool uses |
 | `stop_reason` | else `tool_use` where there is one, `refusal` with `refuse`, or `end_turn` |
@@ -76,6 +77,7 @@ class Failure:
     retryable: bool
     message: str
     refused: bool = False
+    too_long: bool = False
 
 
 FAILURES: dict[str, Failure] = {
@@ -94,6 +96,7 @@ FAILURES: dict[str, Failure] = {
         "model_request_failed",
         False,
         "prompt is too long: 200001 tokens > 200000 maximum",
+        True,
         True,
     ),
     "unauthorized": Failure(

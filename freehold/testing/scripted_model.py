@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 
 class ScriptedModel:
-    """A `Model` that needs no network and no key. Thread-safe."""
+    """A `Model` that needs no network and no key. Thread-safe. It refuses prompts of more tokens
+    than `window`, where it has one.
+    """
 
-    def __init__(self) -> None:
-        self._brain = Brain()
+    def __init__(self, window: int | None = None) -> None:
+        self._brain = Brain(window=window)
 
     def open(self, request: ModelRequest) -> OpenScriptedReply:
         return OpenScriptedReply(self._brain, request)
@@ -95,6 +97,7 @@ def _refused(reply: ScriptedReply) -> ModelError:
         retryable=failure.retryable,
         retry_after=reply.retry_after,
         refused=failure.refused,
+        too_long=failure.too_long,
     )
 
 

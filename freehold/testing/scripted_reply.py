@@ -6,11 +6,12 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from freehold.testing import scripted_demo
+from freehold.testing import scripted_demo, scripted_summary
+from freehold.testing.prompt_cache import input_tokens, segments
 from freehold.testing.script import FAILURES, Element, Failure, NotAScript, parse_script
 
 if TYPE_CHECKING:
@@ -55,16 +56,21 @@ class ScriptedReply:
 class Brain:
     """Answers requests. A function of the request, but for `times`, which counts attempts at it.
 
-    `sign` makes the signature of a thinking text.
+    `sign` makes the signature of a thinking text. `window`: prompts of more tokens are refused.
     """
 
-    def __init__(self, sign: Callable[[str], str] | None = None) -> None:
+    def __init__(self, sign: Callable[[str], str] | None = None, window: int | None = None) -> None:
         self._sign = sign or signature
+        self._window = window
         self._attempts: Counter[str] = Counter()
         self._lock = Lock()
 
     def answer(self, request: ModelRequest) -> ScriptedReply:
         """The reply to this request. Never raises."""
+        size = input_tokens(segments(request))[-1] if self._window else 0
+        if self._window and size > self._window:
+            message = f"prompt is too long: {size} tokens > {self._window} maximum"
+            return ScriptedReply(failure=replace(FAILURES["too_long"], message=message))
         element = _element(request)
         spoiled = self._is_spoiled(element, request)
         if element.error and spoiled:
@@ -100,17 +106,18 @@ class _Turn:
     """The end of the transcript: what the user said last, and what came since."""
 
     text: str
-    replies: int
+    replies: tuple[list[JsonObject], ...]
     is_first: bool
     results: tuple[tuple[str, bool], ...]
 
 
-def _turn(messages: Sequence[JsonObject]) -> _Turn:
+def _turn(messages: Sequence[JsonObject], *, beside: str = "") -> _Turn:
+    """`beside`: a text that is passed over."""
     last, text = 0, ""
     for n, message in enumerate(messages):
-        said = [b for b in _content(message) if b.get("type") == "text"]
+        said = [t for t in _texts(message) if t != beside]
         if message["role"] == "user" and said:
-            last, text = n, str(said[-1]["text"])
+            last, text = n, said[-1]
     since = messages[last + 1 :]
     results = [
         (_text_of(block.get("content")), bool(block.get("is_error")))
@@ -120,7 +127,7 @@ def _turn(messages: Sequence[JsonObject]) -> _Turn:
     ]
     return _Turn(
         text=text,
-        replies=sum(message["role"] == "assistant" for message in since),
+        replies=tuple(_content(m) for m in since if m["role"] == "assistant"),
         is_first=all(message["role"] == "user" for message in messages[:last]),
         results=tuple(results),
     )
@@ -128,18 +135,40 @@ def _turn(messages: Sequence[JsonObject]) -> _Turn:
 
 def _element(request: ModelRequest) -> Element:
     turn = _turn(request.messages)
+    if scripted_summary.is_asked_for(turn.text):
+        return _summary(request.messages, turn.text)
     try:
         script = parse_script(turn.text)
     except NotAScript as error:
         return Element(say=f"The script is not understood: {error}")
     if script is not None:
-        return script[turn.replies] if turn.replies < len(script) else _DONE
+        due = scripted_summary.place_of(turn.text, script, turn.replies)
+        return script[due] if due < len(script) else _DONE
     return scripted_demo.answer(
         turn.text,
         tools=frozenset(str(tool.get("name")) for tool in request.tools),
         is_first=turn.is_first,
         results=list(turn.results),
     )
+
+
+def _summary(messages: Sequence[JsonObject], asked: str) -> Element:
+    turn = _turn(messages, beside=asked)
+    try:
+        script = parse_script(turn.text)
+    except NotAScript:
+        script = None
+    played = scripted_summary.place_of(turn.text, script or (), turn.replies)
+    return scripted_summary.summary(_heard(messages), script, played)
+
+
+def _heard(messages: Sequence[JsonObject]) -> list[str]:
+    """What was said to the model."""
+    return [t for message in messages if message["role"] != "assistant" for t in _texts(message)]
+
+
+def _texts(message: JsonObject) -> list[str]:
+    return [str(b["text"]) for b in _content(message) if b.get("type") == "text"]
 
 
 def _content(message: JsonObject) -> list[JsonObject]:
@@ -168,11 +197,18 @@ def _blocks(
     if element.redacted:
         yield {"type": "redacted_thinking", "data": sign("")}
     for text in element.texts:
-        yield {"type": "text", "text": text.replace("{result}", _last_results(request))}
+        yield {"type": "text", "text": _filled(text, request)}
     transcript = _digest(request.messages) if element.uses else ""
     for n, use in enumerate(element.uses):
         name = hashlib.sha256(f"{transcript}/{n}".encode()).hexdigest()[:24]
         yield {"type": "tool_use", "id": f"toolu_{name}", "name": use.tool, "input": use.input}
+
+
+def _filled(text: str, request: ModelRequest) -> str:
+    if "{remembered}" in text:
+        known = scripted_summary.remembered(_heard(request.messages))
+        text = text.replace("{remembered}", "; ".join(known))
+    return text.replace("{result}", _last_results(request))
 
 
 def _last_results(request: ModelRequest) -> str:

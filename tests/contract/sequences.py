@@ -135,14 +135,15 @@ def line(event: dict[str, Any]) -> str:
 
 @contextmanager
 def scene(world, directory, **settings):
-    """`world` is one of WORLDS. Retries do not wait."""
+    """`world` is one of WORLDS. Retries do not wait. A `context_window` is the model's too."""
+    window = settings.get("context_window")
     given = {"settings": {"retry_base_seconds": 0.0, "max_model_retries": 1, **settings}}
     with ExitStack() as stack:
         if world == "in process":
-            model = Recorded(ScriptedModel())
+            model = Recorded(ScriptedModel(window))
             start = server_in_process
         else:
-            api = stack.enter_context(MessagesServer(api_key="sk-test"))
+            api = stack.enter_context(MessagesServer(api_key="sk-test", window=window))
             claude = ClaudeModel(ClaudeApi(SecretStr("sk-test"), api.url))
             model = Recorded(stack.enter_context(closing(claude)))
             start = server_in_thread

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from freehold.adapters.claude.parameters import most_output_tokens
 from freehold.errors import ModelError, ModelStopped
+from freehold.model_limits import most_output_tokens
 from freehold.ports import BlockDone, BlockStarted, ModelRequest, ReplyDone, UsageSeen
 from freehold.testing import messages_rules
 from freehold.testing.messages_faults import Cut, Garble, Refuse, Stall

@@ -24,7 +24,7 @@ from tests.unit.sessions import Bench
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER, EARLIER = timestamp(NOW + timedelta(minutes=1)), timestamp(NOW - timedelta(minutes=1))
 LEASE = Lease("me", LATER)
-LIMITS = Limits(leg_turns=0, max_retries=2, max_tool_rounds=10)
+LIMITS = Limits(leg_turns=0, max_retries=2, max_tool_rounds=10, max_compactions=2)
 ERROR = Failure(ModelError("model_overloaded", "busy", retryable=True), Usage())
 FATAL = Failure(ModelError("billing", "no credit", retryable=False), Usage())
 MESSAGE, INTERRUPT = "user.message", "user.interrupt"

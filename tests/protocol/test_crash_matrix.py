@@ -24,6 +24,7 @@ FAULTS = {
 }
 RUNNING = ["session.status_running", "session.thread_status_running"]
 IDLE = ["session.thread_status_idle", "session.usage", "session.status_idle"]
+COMPACTED = "agent.thread_context_compacted"
 PARKED = [
     "user.message",
     *RUNNING,
@@ -48,6 +49,7 @@ class Play(NamedTuple):
     answers: tuple[Callable[[World], Worker], ...]
     outcome: list[str]
     model_requests: int
+    window: int | None = None
 
 
 def settle(n, result="allow"):
@@ -102,6 +104,22 @@ PLAYS = [
             *("user.message", "agent.message", *IDLE),
         ],
         2,
+    ),
+    Play(
+        "a conversation that is too long",
+        ("allow", "full", "full", "text"),
+        (),
+        [
+            *("user.message", *RUNNING, "user.message"),
+            *("agent.message", "agent.tool_use", "agent.tool_result"),
+            *("agent.message", "agent.tool_use", "agent.tool_result"),
+            COMPACTED,
+            *("agent.message", "agent.tool_use", "agent.tool_result"),
+            COMPACTED,
+            *("agent.message", *IDLE),
+        ],
+        6,
+        window=1000,
     ),
 ]
 
@@ -179,7 +197,7 @@ def essence(world):
 
 
 def world_of(tmp_path, play):
-    return World(tmp_path, replies=(play.replies,))
+    return World(tmp_path, replies=(play.replies,), window=play.window)
 
 
 def places(tmp_path, play):

@@ -18,7 +18,12 @@ from tests.protocol.world import World
 RUNNING = ["session.status_running", "session.thread_status_running"]
 REQUEST = ["span.model_request_start", "agent.message", "span.model_request_end"]
 IDLE = ["session.thread_status_idle", "session.usage", "session.status_idle"]
-TEXT, TOOL, ASK = ("text",), ("allow", "text"), ("mixed", "text")
+TEXT, TOOL, ASK, FULL = ("text",), ("allow", "text"), ("mixed", "text"), ("full", "text")
+COMPACTED = [
+    "span.model_request_start",
+    "span.model_request_end",
+    "agent.thread_context_compacted",
+]
 
 
 def started(world):
@@ -107,6 +112,18 @@ def while_idle(world):
     assert world.primary.status == "idle"
 
 
+def in_the_request_for_a_summary(world):
+    before_the_next_turn(world)
+    (execution,) = world.open.values()
+    world.invoke(execution).until("model")
+
+
+def in_the_checkpoints_commit(world):
+    in_the_request_for_a_summary(world)
+    world.workers[-1].step()
+    assert world.workers[-1].at == "write"
+
+
 class Window(NamedTuple):
     """A stand-still of a session, and what an interrupt does there.
 
@@ -132,6 +149,8 @@ WINDOWS = [
     Window(before_the_call, TOOL, closes=RESULT),
     Window(in_the_results_commit, TOOL, closes=("agent.tool_result",)),
     Window(before_the_next_turn, TOOL),
+    Window(in_the_request_for_a_summary, FULL, closes=SPAN),
+    Window(in_the_checkpoints_commit, FULL, closes=SPAN),
     Window(in_the_wait, resolved=True),
     Window(while_parked, ASK, closes=(*RESULT, "user.custom_tool_result failed"), resolved=True),
     Window(while_idle, resolved=True),
@@ -158,13 +177,14 @@ def expected(window, *, says):
     events += ["user.interrupt", *([] if window.reach is while_idle else IDLE)]
     events += queued if window.resolved else []
     read = ["user.message"] * (window.unread + says)
-    return [*events, *RUNNING, *read, *REQUEST, *IDLE] if read else events
+    shortened = COMPACTED if window.replies is FULL else []
+    return [*events, *RUNNING, *shortened, *read, *REQUEST, *IDLE] if read else events
 
 
 @pytest.mark.parametrize("says", [False, True], ids=["alone", "with a message"])
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.reach.__name__)
 def test_an_interrupt_ends_the_turn_and_what_was_said_is_answered(tmp_path, window, says):
-    world = World(tmp_path, replies=(window.replies,), bell=True)
+    world = World(tmp_path, replies=(window.replies,), bell=True, window=1000)
     window.reach(world)
     before = told(world)
     clients.interrupt(world, "instead" if says else None).finish()
@@ -172,7 +192,7 @@ def test_an_interrupt_ends_the_turn_and_what_was_said_is_answered(tmp_path, wind
     after = told(world)
     assert after[: len(before)] == before
     assert after[len(before) :] == expected(window, says=says)
-    assert world.stopped_requests == (window.reach is in_the_stream)
+    assert world.stopped_requests == (window.reach in (in_the_stream, in_the_request_for_a_summary))
     assert len(world.cancelled) == (window.reach is before_the_call)
     clients.message(world, "after").finish()
     world.settle()
@@ -183,7 +203,7 @@ def test_an_interrupt_ends_the_turn_and_what_was_said_is_answered(tmp_path, wind
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.reach.__name__)
 def test_an_interrupt_that_no_bell_tells_of_is_found_in_the_log(tmp_path, window, says):
     """The turn goes on to its next transaction, and no further."""
-    world = World(tmp_path, replies=(window.replies,), bell=False)
+    world = World(tmp_path, replies=(window.replies,), bell=False, window=1000)
     window.reach(world)
     before = told(world)
     clients.interrupt(world, "instead" if says else None).finish()

@@ -37,7 +37,7 @@ def test_a_claim_takes_what_is_pending_and_what_was_answered_and_opens_a_span(tm
     stage = Stage(tmp_path).running(pending=(MESSAGE, MESSAGE), uses=(done,), taken=("sevt_read",))
     waiting = [pending.event_id for pending in stage.read().primary.pending]
     answer_, draft = begin_turn(stage)
-    assert answer_ is None
+    assert answer_ == "reply"
     assert stage.kinds(draft) == [MESSAGE, MESSAGE, "span.model_request_start"]
     stage.commit(draft)
     head = stage.read().primary

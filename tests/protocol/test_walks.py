@@ -39,6 +39,7 @@ class Case(NamedTuple):
     replies: tuple[tuple[str, ...], ...]
     faults: dict[str, int]
     leg_turns: int = 2
+    window: int | None = None
 
 
 CASES = [
@@ -103,6 +104,20 @@ CASES = [
     Case("operator", (("msg", "sys", "msg"), ("sys", "int")), TOOL, {"error": 3, "crash": 1}),
     Case("operator-asks", (("msg", "ok", "sys"), ("sys", "int")), ASK, {"crash": 1, "lost": 1}),
     Case("refused", (("msg", "msg"), ("sys", "msg")), TOOL, {"refuse": 2, "error": 3, "lost": 1}),
+    Case(
+        "too-long",
+        (("msg", "sys", "msg", "int-msg", "ok"), ("msg", "int", "ok", "sys")),
+        (("full", "full", "mixed", "full", "full", "text", "full", "text"),),
+        {"crash": 2, "slow": 1, "lost": 1, "dup": 1, "error": 2, "long": 3},
+        window=1000,
+    ),
+    Case(
+        "too-long-children",
+        (("msg", "ok", "msg"), ("int",)),
+        (("spawn", "full", "full", "text"), ("full", "full", "text")),
+        {"crash": 1, "lost": 1, "long": 4},
+        window=1000,
+    ),
     Case("delete", (("msg", "del"), ("int",)), ASK, {"crash": 1, "slow": 1, "lost": 1}),
     Case(
         "everything",
@@ -132,6 +147,7 @@ class Walk:
             tmp_path,
             replies=case.replies,
             leg_turns=case.leg_turns,
+            window=case.window,
             torn=seed % 3 == 1,
             bell=seed % 2 == 1,
         )
@@ -167,6 +183,8 @@ class Walk:
             for feed in self.world.feeds.values()
             for entry in feed.entries
         )
+        primary = self.world.snapshot.session.primary_id
+        COVERED["compacted"] += self.world.kinds(primary).count("agent.thread_context_compacted")
         session = self.world.snapshot.session
         if not session.dead:
             assert session.running == 0
@@ -265,7 +283,7 @@ class Walk:
         found = [(f"step-{worker.at}", worker.step)]
         if not faults:
             return found
-        kinds = {"write": ("lost", "held"), "model": ("error", "refuse")}.get(worker.at, ())
+        kinds = {"write": ("lost", "held"), "model": ("error", "refuse", "long")}.get(worker.at, ())
         found += [
             (kind, lambda k=kind: self._spend(k, lambda: worker.step(k)))
             for kind in kinds
@@ -385,6 +403,8 @@ def test_the_walks_reached_every_kind_of_step():
         "reboot",
         "land",
         "refuse",
+        "long",
+        "compacted",
         "client-sys",
     }
     wanted |= {

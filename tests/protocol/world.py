@@ -18,6 +18,8 @@ from typing import Any
 from freehold import keys
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.sqlite import SqliteRecords
+from freehold.domain.compaction import INSTRUCTION
+from freehold.domain.transcript import messages_of
 from freehold.engine import recovery
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
@@ -132,6 +134,7 @@ class World:
     `torn`: a worker stands still inside its reads too, between the session and the thread, because
     several items are not one snapshot. `bell`: doorbells ring after every transaction, and whoever
     watches has looked at the log before it is answered; without, nothing is noticed but by reading.
+    `window`: of the model, small enough that a reply of the word `full` leaves no room.
     """
 
     tmp_path: Path
@@ -141,6 +144,7 @@ class World:
     max_retries: int = 1
     torn: bool = False
     bell: bool = False
+    window: int | None = None
     failures: list[tuple[str, BaseException]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -172,6 +176,7 @@ class World:
                 lease_seconds=10_000,
                 leg_turns=self.leg_turns,
                 max_model_retries=self.max_retries,
+                context_window=self.window,
             ),
             records=_Stepped(self),
             blobs=blobs,
@@ -206,6 +211,8 @@ class World:
             feed = self.feeds.setdefault(thread_id, Feed(self.key.session_id, thread_id))
             entries = log.history(self.key, thread_id)
             feed.entries = entries
+            short = log.history(self.key, thread_id, snapshot.heads[thread_id].begins)
+            assert messages_of(short) == messages_of(entries), "a checkpoint hides what is needed"
             new = len(entries) - len(feed.generations)
             feed.generations += [snapshot.session.gen] * new
         check_session(snapshot, self.feeds, self.acked)
@@ -366,6 +373,7 @@ class _Stepped:
 
 _CALLS = {
     "allow": ["bash"],
+    "full": ["bash"],
     "calls": ["bash", "bash"],
     "ask": ["write"],
     "both": ["bash", "write"],
@@ -389,12 +397,15 @@ class _Model:
 
     def open(self, request):
         judge(request)
-        return _Reply(self._world)
+        content = request.messages[-1]["content"]
+        asked = any(block.get("text") == INSTRUCTION for block in content)
+        return _Reply(self._world, is_summary=asked)
 
 
 class _Reply:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, is_summary: bool) -> None:
         self._world = world
+        self._is_summary = is_summary
         self._closed = False
 
     def close(self) -> None:
@@ -413,9 +424,17 @@ class _Reply:
             raise ModelError("model_overloaded", "busy", retryable=True)
         if decision == "refuse":
             raise ModelError("model_request_failed", "no", retryable=False, refused=True)
+        if decision == "long":
+            raise ModelError(
+                "model_request_failed", "no", retryable=False, refused=True, too_long=True
+            )
         if self._closed:
             world.stopped_requests += 1
             raise ModelStopped
+        if self._is_summary:
+            yield BlockDone(0, {"type": "text", "text": "What was."})
+            yield ReplyDone("end_turn", Usage(input_tokens=1, output_tokens=1))
+            return
         head = world.snapshot.heads[worker.run.thread_id]
         threads = sorted(world.snapshot.heads)
         script = world.replies[min(threads.index(head.thread_id), len(world.replies) - 1)]
@@ -428,7 +447,8 @@ class _Reply:
             yield BlockStarted(n, "tool_use")
             use = {"type": "tool_use", "id": tool_id, "name": name, "input": _INPUTS.get(name, {})}
             yield BlockDone(n, use)
-        yield ReplyDone("tool_use" if names else "end_turn", Usage(input_tokens=1, output_tokens=1))
+        usage = Usage(input_tokens=10**6 if word == "full" else 1, output_tokens=1)
+        yield ReplyDone("tool_use" if names else "end_turn", usage)
 
 
 class _Reader(ReplyReader):

@@ -49,6 +49,7 @@ LAYERS = {
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.settings": Layer(HOSTS | {"freehold.errors"}, {"pydantic"}),
     "freehold.bedrock_models": Layer(set(), set()),
+    "freehold.model_limits": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer(
         HOSTS | {"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}
@@ -63,7 +64,7 @@ LAYERS = {
     "freehold.documents": Layer(WORDS, {"pydantic"}),
     "freehold.listeners": Layer(WORDS, set()),
     "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
-    "freehold.engine": Layer(CORE, set()),
+    "freehold.engine": Layer(CORE | {"freehold.model_limits"}, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
         WORDS | {"freehold.items", "freehold.listeners", "freehold.settings", "freehold.wire"},
@@ -73,7 +74,7 @@ LAYERS = {
         WORDS | HOSTS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}
     ),
     "freehold.adapters.claude": Layer(
-        WORDS | {"freehold.bedrock_models", "freehold.settings"},
+        WORDS | {"freehold.bedrock_models", "freehold.model_limits", "freehold.settings"},
         {"anthropic", "botocore", "httpx2", "pydantic"},
     ),
     "freehold.bootstrap": Layer(

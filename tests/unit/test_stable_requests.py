@@ -12,11 +12,13 @@ import sys
 from freehold.adapters.blobs import DirectoryBlobs
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.sqlite import SqliteRecords
+from freehold.domain.transcript import messages_of
 from freehold.engine.history import History
 from freehold.engine.turn import request_of
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
 from freehold.session_doc import read_doc
+from freehold.settings import Settings
 from freehold.testing.script import script
 from freehold.wire.sessions import SessionAgent
 from tests.protocol.sessions import asking_agent, seed_session
@@ -51,7 +53,7 @@ def _request(app, key, thread_id):
     history = History(app, key, thread_id)
     history.refresh()
     agent = read_doc(app.records, app.blobs, key).doc.agent
-    found = request_of(agent, history, "5m")
+    found = request_of(agent, messages_of(history.entries), Settings())
     return json.dumps([found.tools, found.system, found.messages])
 
 

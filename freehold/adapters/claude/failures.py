@@ -31,6 +31,13 @@ _OUT_OF_CREDIT = (
     "spend limit",
     "invalid_payment_instrument",
 )
+_TOO_LONG = (
+    "prompt is too long",
+    "exceed context limit",
+    "input is too long",
+    "request exceeds the maximum size",
+)
+"""Of the Claude API, of a model that counts its reply's tokens too, of Bedrock, and of a body."""
 _UNKNOWN_ON_BEDROCK = ("model identifier is invalid", "on-demand throughput isn")
 
 
@@ -187,12 +194,14 @@ def _answered(error: anthropic.APIStatusError, endpoint: Endpoint, model: str) -
     told = headers.get("x-should-retry")
     if told in {"true", "false"}:
         retryable = told == "true"
+    refused = meaning is _REFUSED and not retryable
     return ModelError(
         meaning.kind,
         text.format(host=endpoint.host, model=model, said=said, url_variable=endpoint.url_variable),
         retryable=retryable,
         retry_after=_retry_after(headers),
-        refused=meaning is _REFUSED and not retryable,
+        refused=refused,
+        too_long=refused and any(words in said.lower() for words in _TOO_LONG),
     )
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from freehold.model_limits import FAMILIES, OLDER, most_output_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from freehold.ports import ModelRequest
 
-_FAMILIES = ("claude-opus-", "claude-sonnet-", "claude-haiku-", "claude-fable-", "claude-mythos-")
-_OLD_OPUS = ("claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2025")
-_OLD_SONNET = ("claude-sonnet-4-0", "claude-sonnet-4-2025")
-_GENERATION_4_5 = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5")
-_WITHOUT_ADAPTIVE = (*_OLD_OPUS, *_OLD_SONNET, *_GENERATION_4_5)
 _FAST_MODE_BETA = "fast-mode-2026-02-01"
 _PRESERVED_THINKING = (
     "claude-fable-5-1",
@@ -27,15 +24,6 @@ _PRESERVED_THINKING = (
 )
 """They check that nothing before a thinking block has changed since it was thought."""
 _BINDING_BETA = "thinking-binding-controls-2026-08-01"
-
-
-def most_output_tokens(model: str) -> int:
-    """The most tokens that a reply of this model can have; for one nobody knows, what any takes."""
-    if model.startswith(_OLD_OPUS) or not model.startswith(_FAMILIES):
-        return 32_000
-    if model.startswith((*_OLD_SONNET, *_GENERATION_4_5)):
-        return 64_000
-    return 128_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +56,7 @@ def call_of(request: ModelRequest) -> Call:
         body["system"] = request.system
     if request.tools:
         body["tools"] = request.tools
-    if model.startswith(_FAMILIES) and not model.startswith(_WITHOUT_ADAPTIVE):
+    if model.startswith(FAMILIES) and not model.startswith(OLDER):
         body["thinking"] = {"type": "adaptive"}
     if model.startswith(_PRESERVED_THINKING):
         body["thinking"]["block_binding"] = {"prefix_mismatch_behavior": "drop_block"}
