@@ -137,7 +137,8 @@ def judge(bench, api):
     for _ in range(2):
         first = len(api.requests)
         bench.say(SCRIPT)
-        assert [asked.status for asked in api.requests[first:]] == [200, 200]
+        # Two, and one for a summary where so much came that there is no room.
+        assert {asked.status for asked in api.requests[first:]} == {200}
         assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
     assert "session.error" not in bench.kinds()
     (result,) = json.loads(api.requests[-1].body)["messages"][-1]["content"]
