@@ -51,8 +51,9 @@ def with_bounded_media(messages: Sequence[JsonObject]) -> list[JsonObject]:
     gone: set[int] = set()
     numbers = count()
     for n, message in enumerate(messages):
-        kept += [_measure(next(numbers), n, block) for block in _media(message.get("content"))]
-        if _is_taken(kept):
+        new = [_measure(next(numbers), n, block) for block in _media(message.get("content"))]
+        kept += new
+        if not new or _is_taken(kept):
             continue
         most = _most(kept)
         while not _is_within(kept, most // 2, MAX_MEDIA_CHARACTERS // 2):

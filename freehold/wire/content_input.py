@@ -22,6 +22,7 @@ from freehold.toolset.images import (
     image_size,
     is_whole,
 )
+from freehold.toolset.pdf import is_encrypted, is_pdf
 from freehold.wire.content import (
     Base64DocumentSource,
     Base64ImageSource,
@@ -40,9 +41,6 @@ from freehold.wire.content import (
 DOCUMENT_TYPES = ("application/pdf",)
 MAX_IMAGE_BASE64 = 10 * 1024 * 1024
 MAX_DOCUMENT_TITLE = 500
-_PDF_MARK = b"%PDF-"
-_PDF_MARK_WITHIN = 1024
-_PDF_LOCK = b"/Encrypt"
 
 Block = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | RedactedBlock
 
@@ -90,9 +88,9 @@ def _check_pdf(source: Base64DocumentSource) -> None:
     if len(source.data) > MAX_MEDIA_CHARACTERS:
         raise ValueError(f"data of a PDF must not exceed {MAX_MEDIA_CHARACTERS} bytes of base64")
     decoded = _decoded(source.media_type, source.data, DOCUMENT_TYPES)
-    if _PDF_MARK not in decoded[:_PDF_MARK_WITHIN]:
+    if not is_pdf(decoded):
         raise ValueError("data is not a PDF")
-    if _PDF_LOCK in decoded:
+    if is_encrypted(decoded):
         raise ValueError("data is a PDF that is encrypted")
 
 

@@ -152,11 +152,19 @@ def test_documents_and_images_have_the_size_of_a_request_together():
     assert "must not exceed 28000000 bytes of base64 together" in refused
 
 
-def test_a_pdf_that_is_encrypted_is_refused():
-    data = base64.b64encode(b"%PDF-1.7\n/Encrypt 5 0 R").decode()
-    source = {"type": "base64", "media_type": "application/pdf", "data": data}
-    refused = refusal(SendEvents, user_message({"type": "document", "source": source}))
-    assert refused == "events.0.content.0: data is a PDF that is encrypted"
+@pytest.mark.parametrize("lock", [b"/Encrypt 5 0 R", b"/Encrypt<< /V 4 >>", b"/Encrypt\n12 0 R"])
+def test_a_pdf_that_is_encrypted_is_refused(lock):
+    assert refusal(SendEvents, user_message(document(b"%PDF-1.7\ntrailer " + lock))) == (
+        "events.0.content.0: data is a PDF that is encrypted"
+    )
+    spoken = b"%PDF-1.7\n(the key /Encrypt of a trailer)"
+    assert parse(SendEvents, user_message(document(spoken)))
+
+
+def document(data):
+    encoded = base64.b64encode(data).decode()
+    source = {"type": "base64", "media_type": "application/pdf", "data": encoded}
+    return {"type": "document", "source": source}
 
 
 def test_an_image_above_ten_megabytes_is_refused():

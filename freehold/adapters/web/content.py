@@ -15,6 +15,7 @@ from freehold.adapters.web.lifeline import Lifeline
 from freehold.adapters.web.page_text import PageReader
 from freehold.toolset import MAX_IMAGE_BASE64_BYTES, JsonObject
 from freehold.toolset.images import MAX_SIDE, image_size
+from freehold.toolset.pdf import is_encrypted
 
 CHARACTERS_A_TOKEN = 4
 """Of English text, about; `max_content_tokens` is a cap and not a count."""
@@ -71,7 +72,7 @@ def _text(answer: Answer, title: str, text: str, max_tokens: int | None) -> Json
 
 def _document(answer: Answer) -> JsonObject:
     """A PDF. One that needs a password is refused by the model's API, with all that follows it."""
-    if b"/Encrypt" in answer.body:
+    if is_encrypted(answer.body):
         raise Failed("unsupported_content_type", "it is a PDF that is encrypted")
     data = b64encode(answer.body).decode()
     name = unquote(basename(answer.url.target.partition("?")[0]))
