@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freehold.domain.tool_results import as_taken
+from freehold.ports import ModelRequest
 from freehold.toolset import ToolResult
 from tests.images import gif, jpeg, pdf, png, webp
+from tests.judge import judge
 
 
 def image(data, media_type="image/png"):
@@ -76,3 +80,37 @@ def test_a_text_without_end_is_shown_in_part():
     (block,) = as_taken(ToolResult((text("x" * 1_000_000),))).content
     assert block["text"].startswith("[output truncated: 1000000 characters; the rest is left out]")
     assert len(block["text"]) < 30_000
+
+
+WORDS = st.sampled_from(
+    ["\ud800", "", " ", "\0", "words", png(), jpeg()[:40], gif(9, 9), pdf(), "%", "https://x.y/z"]
+)
+OTHERS = dict.fromkeys(["text", "title", "data", "url", "citations"], WORDS | st.none()) | {
+    "type": st.sampled_from(["text", "image", "document", "search_result", "base64", "url", "x"]),
+    "media_type": st.sampled_from(["image/png", "image/gif", "application/pdf", "text/plain", 7]),
+}
+
+
+def blocks(source):
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            **OTHERS,
+            "source": source | WORDS,
+            "content": st.lists(st.fixed_dictionaries({}, optional=OTHERS), max_size=2),
+        },
+    )
+
+
+@given(st.lists(blocks(st.fixed_dictionaries({}, optional=OTHERS)), max_size=4), st.booleans())
+def test_whatever_a_tool_brings_a_request_with_it_keeps_the_rules(brought, is_error):
+    result = as_taken(ToolResult(tuple(brought), is_error))
+    shown = [b for b in result.content if b["type"] != "text" or b["text"].strip()]
+    use = {"type": "tool_use", "id": "t", "name": "bash", "input": {}}
+    answer = {"type": "tool_result", "tool_use_id": "t", "content": shown or [text("none")]}
+    turns = (
+        {"role": "user", "content": [text("Go.")]},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [{**answer, "is_error": result.is_error}]},
+    )
+    judge(ModelRequest("claude-opus-5", (), (), turns))
