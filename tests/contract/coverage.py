@@ -9,6 +9,7 @@ from typing import NamedTuple
 _SDK = "tests/contract/test_sdk.py"
 _PERMISSIONS = "tests/contract/test_sequences_permissions.py"
 _SDK_EVENTS = "tests/contract/test_sdk_events.py"
+_COMPACTION = "tests/contract/test_sdk_compaction.py"
 _SEQUENCES = "tests/contract/test_sequences_session.py"
 
 
@@ -208,7 +209,9 @@ EVENTS: dict[str, Status] = {
     "agent.mcp_tool_result": NotYet("MCP servers"),
     "agent.thread_message_received": NotYet("multi-agent sessions"),
     "agent.thread_message_sent": NotYet("multi-agent sessions"),
-    "agent.thread_context_compacted": NotYet("compaction"),
+    "agent.thread_context_compacted": Done(
+        f"{_COMPACTION}::test_a_session_that_outgrows_the_window_is_summarized_and_goes_on"
+    ),
     "session.status_running": Done(f"{_SDK}::test_sessions_events_list"),
     "session.status_idle": Done(f"{_SDK}::test_sessions_events_list"),
     "session.status_rescheduled": Done(
@@ -245,7 +248,6 @@ EVENTS: dict[str, Status] = {
 MOST_NOT_YET: dict[str, int] = {
     "MCP servers": 2,
     "MCP tunnels": 10,
-    "compaction": 1,
     "deployments": 10,
     "dreams": 5,
     "files": 5,

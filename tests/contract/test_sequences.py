@@ -43,6 +43,7 @@ def _in(module, *tests):
     return [Done(f"tests/contract/test_sequences{module}.py::test_{test}") for test in tests]
 
 
+_COMPACTION = "tests/contract/test_sdk_compaction.py"
 SEQUENCES = {
     "7.1 plain turn": [
         *_in("", "a_plain_turn_event_by_event"),
@@ -138,7 +139,10 @@ SEQUENCES = {
         "a_reply_without_room_ends_the_turn_with_what_it_said",
         "a_paused_reply_is_resumed_within_the_turn",
     ),
-    "7.9 compaction": [NotYet("compaction")],
+    "7.9 compaction": [
+        Done(f"{_COMPACTION}::test_a_session_that_outgrows_the_window_is_summarized_and_goes_on"),
+        Done("tests/unit/test_compaction.py::test_summaries_in_a_row_have_a_limit"),
+    ],
     "7.10 budget pause": [NotYet("budget")],
     "7.11 update": _in(
         "_session",

@@ -122,7 +122,6 @@ def test_every_feature_that_waits_is_named_to_users():
         "outcomes": "`user.define_outcome`",
         "session resources": "`resources`",
         "workflow runs": "`multiagent`",
-        "compaction": "compaction",
     }
     assert not [name for name in MOST_NOT_YET if words.get(name, name) not in waiting]
 
