@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,12 +52,13 @@ POINTS = (10, 1_000, 5_000, 10_000)
 MOST_RATIO = 1.3
 _WINDOW = 16_000
 _TOKENS_OF_MESSAGE = 250
+_ROUND = 10
 _MESSAGE = "Say one word. " * 20
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Milliseconds, items and megabytes at an age in events. `since`: events since the
+    """Milliseconds, items and megabytes at an age in events. `since`: the most events behind a
     checkpoint.
     """
 
@@ -161,57 +163,105 @@ class _Bench:
                 pass
         return (time.process_time() - cpu) * 1000, (time.perf_counter() - began) * 1000
 
-    def close(self) -> None:
-        bootstrap.close(self.app)
 
+class _Aged:
+    """A process with sessions of one age."""
 
-def measure(events: int, n: int) -> Point:
-    """`n` turns of sessions that have so many events, warm and cold each."""
-    with tempfile.TemporaryDirectory() as directory:
-        bench = _Bench(Path(directory))
-        try:
-            return _measure(bench, events, n)
-        finally:
-            bench.close()
+    def __init__(self, events: int, directory: Path) -> None:
+        self._events = events
+        self._bench = _Bench(directory)
+        self._session = self._grown()
+        self._number = 0
 
+    def samples(self, n: int) -> list[_Sample]:
+        """`n` turns, a cold one before each warm one. A young session is another one for each, an
+        old one stays as old as it is.
+        """
+        return [self._sample() for _ in range(n * 2)]
 
-def _measure(bench: _Bench, events: int, n: int) -> Point:
-    """A young session is another one for each turn; an old one stays as old as it is."""
-    spent: dict[str, list[tuple[float, float]]] = {"warm": [], "cold": []}
-    items: dict[str, list[int]] = {"warm": [], "cold": []}
-    key, caller = _grown(bench, events)
-    for number in range(n * 2):
-        kind = "warm" if number % 2 else "cold"
-        if events < 100:
-            key, caller = _grown(bench, events)
-        if kind == "cold":
+    def _sample(self) -> _Sample:
+        bench, is_cold = self._bench, self._number % 2 == 0
+        self._number += 1
+        if self._events < POINTS[1]:
+            self._session = self._grown()
+        if is_cold:
             bench.forget()
         bench.records.items = 0
-        spent[kind].append(bench.turn(key, caller))
-        items[kind].append(bench.records.items)
+        cpu, wall = bench.turn(*self._session)
+        key = self._session[0]
+        return _Sample(
+            is_cold, cpu, wall, bench.records.items, _since(bench.app, key), _resident_mb()
+        )
+
+    def _grown(self) -> tuple[SessionKey, Caller]:
+        key, caller = self._bench.session()
+        while self._bench.app.log.read(key).primary.next_seq <= self._events:
+            self._bench.turn(key, caller)
+        return key, caller
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    is_cold: bool
+    cpu_ms: float
+    wall_ms: float
+    items: int
+    since: int
+    rss_mb: float
+
+
+_aged: dict[int, _Aged] = {}
+"""Of a child process: its one."""
+
+
+def _begin(events: int, directory: str) -> None:
+    Path(directory).mkdir()
+    _aged[events] = _Aged(events, Path(directory))
+
+
+def _samples(events: int, n: int) -> list[_Sample]:
+    return _aged[events].samples(n)
+
+
+def measure(n: int) -> list[Point]:
+    """`n` warm turns and as many cold ones at each age, the ages by turns: what else the machine
+    does falls on all of them.
+    """
+    found: dict[int, list[_Sample]] = {events: [] for events in POINTS}
+    spawned = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        pools = {
+            events: stack.enter_context(ProcessPoolExecutor(1, mp_context=spawned))
+            for events in POINTS
+        }
+        for events, pool in pools.items():
+            pool.submit(_begin, events, f"{directory}/{events}").result()
+        for begun in range(0, n, _ROUND):
+            for events, pool in pools.items():
+                found[events] += pool.submit(_samples, events, min(_ROUND, n - begun)).result()
+    return [_point(events, samples) for events, samples in found.items()]
+
+
+def _point(events: int, samples: Sequence[_Sample]) -> Point:
+    warm = [sample for sample in samples if not sample.is_cold]
+    cold = [sample for sample in samples if sample.is_cold]
     return Point(
         events,
-        _since(bench.app, key),
-        _percentile(spent["warm"], 0, 50),
-        _percentile(spent["warm"], 0, 99),
-        _percentile(spent["cold"], 0, 50),
-        _percentile(spent["warm"], 1, 50),
-        _percentile(spent["cold"], 1, 50),
-        max(items["warm"]),
-        max(items["cold"]),
-        round(_resident_mb(), 1),
+        max(sample.since for sample in samples),
+        _percentile([sample.cpu_ms for sample in warm], 50),
+        _percentile([sample.cpu_ms for sample in warm], 99),
+        _percentile([sample.cpu_ms for sample in cold], 50),
+        _percentile([sample.wall_ms for sample in warm], 50),
+        _percentile([sample.wall_ms for sample in cold], 50),
+        max(sample.items for sample in warm),
+        max(sample.items for sample in cold),
+        round(max(sample.rss_mb for sample in samples), 1),
     )
 
 
-def _percentile(spent: list[tuple[float, float]], clock: int, percent: int) -> float:
-    return round(percentile([found[clock] for found in spent], percent), 2)
-
-
-def _grown(bench: _Bench, events: int) -> tuple[SessionKey, Caller]:
-    key, caller = bench.session()
-    while bench.app.log.read(key).primary.next_seq <= events:
-        bench.turn(key, caller)
-    return key, caller
+def _percentile(milliseconds: list[float], percent: int) -> float:
+    return round(percentile(milliseconds, percent), 2)
 
 
 def _since(app: App, key: SessionKey) -> int:
@@ -232,11 +282,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    points = []
-    for events in POINTS:
-        spawned = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawned) as pool:
-            points.append(pool.submit(measure, events, given.n).result())
+    points = measure(given.n)
     young, old = points[0], points[-1]
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     if given.json:

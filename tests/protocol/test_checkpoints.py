@@ -164,7 +164,7 @@ SUMMARIZED = []
     clears=st.booleans(),
 )
 @settings(
-    max_examples=100,
+    max_examples=40,
     phases=[Phase.generate],
     deadline=None,
     derandomize=True,
