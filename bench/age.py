@@ -184,6 +184,9 @@ class _Aged:
         self._number += 1
         if self._events < POINTS[1]:
             self._session = self._grown()
+        bench.turn(
+            *bench.session()
+        )  # what a processor forgets meanwhile has nothing to do with age
         if is_cold:
             bench.forget()
         bench.records.items = 0
