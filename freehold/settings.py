@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from freehold.list_prices import ListPrices, own_prices, read_own_prices, shipped_prices
+
 _HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
 
@@ -54,6 +56,15 @@ def _json_object(ids: object) -> object:
         return json.loads(ids)
     except ValueError:
         raise ValueError("must be a JSON object") from None
+
+
+def _prices(given: object) -> object:
+    """The path of an operator's table, or its text."""
+    if isinstance(given, Path):
+        return shipped_prices().with_own(read_own_prices(given))
+    if isinstance(given, str):
+        return shipped_prices().with_own(own_prices(given))
+    return given
 
 
 ModelProvider: TypeAlias = Literal["anthropic", "bedrock", "claude-platform-aws", "scripted"]
@@ -115,6 +126,9 @@ class Settings(BaseModel):
     read_requests_per_minute: int | None = Field(default=None, ge=1)
     """`FREEHOLD_READ_REQUESTS_PER_MINUTE`: retrievals, lists and streams."""
 
+    prices: Annotated[ListPrices, BeforeValidator(_prices)] = Field(default_factory=shipped_prices)
+    """`FREEHOLD_PRICES`, a file of list prices that go before the shipped ones."""
+
     cors_origins: tuple[Origin, ...] = ()
     """Of web pages that may read answers (`functions/cors.py`)."""
     max_body_bytes: int = 32 * 1024 * 1024
@@ -166,6 +180,7 @@ class Settings(BaseModel):
         Raises ValidationError, which `explain` puts in words.
         """
         key = environment.get("ANTHROPIC_API_KEY") or None
+        prices = environment.get("FREEHOLD_PRICES")
         model = given.get("model") or ("anthropic" if key else "scripted")
         found: dict[str, object] = {
             "anthropic_api_key": key,
@@ -174,6 +189,7 @@ class Settings(BaseModel):
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
             "model": model,
+            **({"prices": Path(prices)} if prices else {}),
             **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
@@ -213,6 +229,7 @@ _VARIABLES = {
     "model_region": "FREEHOLD_MODEL_REGION or AWS_REGION",
     "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
     "model_ids": "FREEHOLD_MODEL_IDS",
+    "prices": "FREEHOLD_PRICES",
     **{name: f"FREEHOLD_{name.upper()}" for name in _LIMITS},
 }
 

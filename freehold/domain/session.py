@@ -143,6 +143,10 @@ class Head:
 class SessionState:
     """Counters of a session. Fields in `ADDED` only ever grow by increments and need no
     condition.
+
+    `spend`, `cap` and `time_rate`, the price of a microsecond, are in units of `money`; `spend`
+    holds the running time up to `running_since`. `unpriced` is a model without a list price that
+    answered.
     """
 
     primary_id: str
@@ -152,6 +156,8 @@ class SessionState:
     asked: tuple[str, ...] = ()
     spend: int = 0
     cap: int | None = None
+    time_rate: int = 200
+    unpriced: str | None = None
     gen: int = 0
     dead: bool = False
     todo: bool = False
@@ -167,10 +173,6 @@ class SessionState:
     cache_creation_5m: int = 0
     cache_creation_1h: int = 0
     web_searches: int = 0
-
-    @property
-    def is_over_budget(self) -> bool:
-        return self.cap is not None and self.spend >= self.cap
 
     def to_item(self) -> dict[str, object]:
         return _attributes(self)

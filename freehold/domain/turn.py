@@ -69,7 +69,7 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
     if not head.has_unread_input or head.is_blocked:
         draft.claims[thread_id] = None
         return after(draft, run, Limits(0, 0, 0), SessionEndTurn())
-    if draft.session.is_over_budget:
+    if accounting.is_over_budget(draft.session, draft.now):
         draft.need("spend", "cap")
         lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
         draft.claims[thread_id] = None
@@ -83,7 +83,7 @@ def _claim(draft: Draft, head: Head, lease: Lease) -> None:
     happens at a start. A paused reply is resumed before anything else is read.
     """
     thread_id = head.thread_id
-    draft.need_budget()
+    accounting.need_budget(draft)
     if head.status == "rescheduling":
         _resume(draft, head)
     if PAUSED not in head.taken:
@@ -114,8 +114,9 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         return "taken"
     thread_id = run.thread_id
     head = draft.heads[thread_id]
+    spent = accounting.Spent(reply.usage, reply.cost, reply.stop_reason == CUT_SHORT)
+    accounting.book_request(draft, thread_id, spent)
     if lifecycle.is_interrupted(draft.session, head):
-        accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
         return lifecycle.stop_turn(draft, thread_id)
     uses = _append_reply(draft, head, reply)
     goes_on = not uses and reply.stop_reason in (CUT_SHORT, PAUSED)
@@ -130,7 +131,6 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         retries=0,
         rounds=rounds,
     )
-    accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
     for name, task in reply.children:
         _spawn(draft, thread_id, name, task)
     if rounds > limits.max_tool_rounds:
@@ -209,7 +209,8 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
         return "taken"
     thread_id = run.thread_id
     head, error = draft.heads[thread_id], failure.error
-    accounting.book_tokens(draft, thread_id, failure.usage, cost=0)
+    spent = accounting.Spent(failure.usage, failure.cost, is_estimated=True)
+    accounting.book_request(draft, thread_id, spent)
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)

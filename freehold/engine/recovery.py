@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from freehold import keys
 from freehold.domain import append, calls
@@ -107,18 +108,20 @@ def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -
 def _finish_todo(app: App, key: SessionKey) -> bool:
     """One transaction a thread; the last clears the mark."""
     try:
-        while thread_id := _next_todo(app.log.read(key, every=True)):
+        while thread_id := _next_todo(app.log.read(key, every=True), app.clock()):
             _visit(app, key, thread_id)
     except NotFound:
         return False
     return True
 
 
-def _next_todo(snapshot: Snapshot) -> str | None:
+def _next_todo(snapshot: Snapshot, now: datetime) -> str | None:
     """A thread to visit; the primary where none is left but the mark still stands."""
     if not snapshot.session.todo or snapshot.session.dead:
         return None
-    left = [h.thread_id for h in snapshot.heads.values() if append.is_todo(snapshot.session, h)]
+    left = [
+        h.thread_id for h in snapshot.heads.values() if append.is_todo(snapshot.session, h, now)
+    ]
     return left[0] if left else snapshot.session.primary_id
 
 

@@ -16,6 +16,7 @@ from freehold.domain.transcript import messages_of, with_cache_points
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.pricing import priced
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ports import App, ModelRequest, Run, SandboxRef
@@ -74,7 +75,7 @@ class _Turn:
         if set(toolset.SANDBOX_TOOLS) & set(permissions.enabled_tools(agent)):
             ref = SandboxRef(self._run.workspace_id, self._run.session_id)
             self._app.sandboxes.prewarm(ref)
-        return self._advance(self._ask(agent))
+        return self._advance(priced(self._app, agent, self._ask(agent)))
 
     def _claim(self) -> Next | None:
         self._history.refresh()

@@ -1,7 +1,8 @@
 """Tokens, money and time as the API reports them (BEHAVIOUR 10)."""
 
-from typing import Literal
+from typing import Literal, Self
 
+from freehold.money import whole_cents
 from freehold.wire.base import Omittable, WireModel
 
 
@@ -10,6 +11,11 @@ class MonetaryAmount(WireModel):
 
     amount: str
     currency: Literal["USD"] = "USD"
+
+    @classmethod
+    def of(cls, amount: int) -> Self:
+        """An amount in units of `money`, rounded."""
+        return cls(amount=str(whole_cents(amount)))
 
 
 class BudgetLimit(WireModel):

@@ -15,7 +15,7 @@ import pytest
 from freehold.domain import append, calls, turn
 from freehold.domain.draft import Draft
 from freehold.ids import new_id
-from freehold.ports import Usage, Write
+from freehold.ports import Write
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
     SystemMessageEvent,
@@ -99,7 +99,7 @@ def fail_with(failure) -> Callable[[Stage, Draft], None]:
 
 def finish_tools(stage: Stage, draft: Draft) -> None:
     results = {u.event_id: ToolResult.text("ok") for u in draft.heads[stage.threads[0]].uses}
-    calls.finish_tools(draft, stage.run(), "me", results, LIMITS, spent=Usage(), cancelled=False)
+    calls.finish_tools(draft, stage.run(), "me", results, LIMITS, cancelled=False)
     assert draft.touched
 
 

@@ -137,6 +137,7 @@ class World:
     tmp_path: Path
     replies: Sequence[Sequence[str]] = (("text",),)
     cap: int | None = None
+    time_rate: int = 0
     leg_turns: int = 400
     max_retries: int = 1
     torn: bool = False
@@ -185,7 +186,9 @@ class World:
             web=_Web(self),
         )
         agent = asking_agent(policies={**POLICIES, **_WEB_POLICIES})
-        self.key, self.caller = seed_session(self.app, cap=self.cap, agent=agent)
+        self.key, self.caller = seed_session(
+            self.app, cap=self.cap, time_rate=self.time_rate, agent=agent
+        )
         self.observe()
 
     def _clock(self) -> datetime:

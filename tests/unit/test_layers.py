@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 OURS = {"freehold", "functions", "sandbox_task", "infra"}
 
 WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset", "freehold.ports"}
+WORDS |= {"freehold.money"}
 CORE = WORDS | {
     "freehold.wire",
     "freehold.domain",
@@ -42,10 +43,14 @@ LAYERS = {
     "freehold.ids": Layer({"freehold.errors"}, set()),
     "freehold.keys": Layer({"freehold.errors"}, set()),
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
-    "freehold.settings": Layer({"freehold.errors"}, {"pydantic"}),
+    "freehold.money": Layer(set(), set()),
+    "freehold.list_prices": Layer({"freehold.money"}, {"pydantic"}),
+    "freehold.settings": Layer({"freehold.errors", "freehold.list_prices"}, {"pydantic"}),
     "freehold.bedrock_models": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
-    "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
+    "freehold.wire": Layer(
+        {"freehold.errors", "freehold.ids", "freehold.money", "freehold.toolset"}, {"pydantic"}
+    ),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
