@@ -118,7 +118,7 @@ def need_budget(draft: Draft) -> None:
     from the cap: no write is needed to count it.
     """
     draft.need("cap", "unpriced", "running_since")
-    session = draft.snapshot.session
+    session = draft.session
     if session.cap is not None:
         draft.need_spend_below(session.cap - running_us(session, draft.now) * session.time_rate)
 

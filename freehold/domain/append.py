@@ -120,7 +120,7 @@ def finish_todo(draft: Draft, thread_id: str) -> None:
     """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls
     with the last one.
     """
-    draft.need("todo", "gen", "running", "asks", "asked")
+    draft.need("todo", "gen", "running", "asks", "asked", "cap")
     head = draft.heads[thread_id]
     if head.status in ("requires_action", "rescheduling") and head.gen < draft.session.gen:
         lifecycle.stop_turn(draft, thread_id, by_append=True)

@@ -106,6 +106,8 @@ def settle(
         asks=draft.session.asks + parked,
         asked=draft.session.asked + (asked(draft.heads[thread_id]) if parked else ()),
     )
+    if status == "budget_reached" and draft.session.running:
+        _report_usage(draft)
     session_idle(draft, reason, stop_details)
 
 
@@ -119,6 +121,7 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     draft.need("running", "asks", "asked", "rescheduled")
     if draft.session.running:
         return
+    draft.need("cap")
     accounting.book_session_time(draft)
     draft.set_session(rescheduled=False)
     if draft.session.asks:

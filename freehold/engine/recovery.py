@@ -79,7 +79,7 @@ def sweep(app: App, *, claims_are_dead: bool = False) -> Swept:
         visited += found.visited
         released += found.released
     for key in app.records.due("todo/"):
-        visited += _finish_todo(app, keys.parse_session(key.pk))
+        visited += finish_todo(app, keys.parse_session(key.pk))
     for key in app.records.due("purge/"):
         purge_session(app, keys.parse_session(key.pk))
         visited += 1
@@ -105,8 +105,10 @@ def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -
     return Swept(int(is_released), int(is_released))
 
 
-def _finish_todo(app: App, key: SessionKey) -> bool:
-    """One transaction a thread; the last clears the mark."""
+def finish_todo(app: App, key: SessionKey) -> bool:
+    """An operation over many threads: one transaction a thread; the last clears the mark. False for
+    a session that is gone.
+    """
     try:
         while thread_id := _next_todo(app.log.read(key, every=True), app.clock()):
             _visit(app, key, thread_id)

@@ -96,6 +96,7 @@ NESTED = {
     "PlainTextDocumentSource": content.PlainTextDocumentSource,
     "URLDocumentSource": content.URLDocumentSource,
     "FileDocumentSource": content.FileDocumentSource,
+    "BudgetLimit": usage.BudgetLimitParams,
 }
 
 AGENT = {"name": "a", "model": "m"}
@@ -126,7 +127,6 @@ REFUSED = {
     "CustomSkill": (agents.CreateAgent, {**AGENT, "skills": [{"type": "custom"}]}),
     "MCPToolset": (agents.CreateAgent, {**AGENT, "tools": [{"type": "mcp_toolset"}]}),
     "AutoPolicy": _policy("auto"),
-    "BudgetLimit": (sessions.CreateSession, {**SESSION, "budget": {"type": "limit"}}),
     "GitHubRepositoryResource": (
         sessions.CreateSession,
         {**SESSION, "resources": [{"type": "github_repository"}]},
