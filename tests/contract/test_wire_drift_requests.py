@@ -24,6 +24,7 @@ from freehold.wire import (
     sessions,
     tool_input,
     tools,
+    usage,
     user_events,
 )
 from tests.contract.sdk_surface import param_name, required_keys, typed_dicts

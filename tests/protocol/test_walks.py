@@ -128,7 +128,7 @@ class Walk:
     def __init__(self, case: Case, seed: int, tmp_path) -> None:
         self.rng = random.Random(seed)
         self.case = case
-        self.world = World(
+        self.world = self.make_world(
             tmp_path,
             replies=case.replies,
             leg_turns=case.leg_turns,
@@ -143,6 +143,9 @@ class Walk:
         self.requests: list[Worker | None] = [None] * len(self.scripts)
         self.wrong: list[Worker] = []
         self.trace: list[str] = []
+
+    def make_world(self, tmp_path, **given) -> World:
+        return World(tmp_path, **given)
 
     def run(self) -> None:
         faults_until = LENGTH // 2
@@ -167,6 +170,10 @@ class Walk:
             for feed in self.world.feeds.values()
             for entry in feed.entries
         )
+        self.check_end()
+
+    def check_end(self) -> None:
+        """Nothing is left to do."""
         session = self.world.snapshot.session
         if not session.dead:
             assert session.running == 0

@@ -33,7 +33,8 @@ from freehold.errors import (
 )
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
-from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, Write
+from freehold.list_prices import ListPrices, shipped_prices
+from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, UsageSeen, Write
 from freehold.settings import Settings
 from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
@@ -138,6 +139,9 @@ class World:
     replies: Sequence[Sequence[str]] = (("text",),)
     cap: int | None = None
     time_rate: int = 0
+    prices: ListPrices = field(default_factory=shipped_prices)
+    metered: Callable[[], Usage] = lambda: Usage(input_tokens=1, output_tokens=1)
+    """What a request to the model spends."""
     leg_turns: int = 400
     max_retries: int = 1
     torn: bool = False
@@ -173,6 +177,7 @@ class World:
                 lease_seconds=10_000,
                 leg_turns=self.leg_turns,
                 max_model_retries=self.max_retries,
+                prices=self.prices,
             ),
             records=_Stepped(self),
             blobs=blobs,
@@ -412,6 +417,10 @@ class _Reply:
         if decision == "crash":
             raise Killed
         world.model_requests.append(worker.run.thread_id)
+        usage = world.metered()
+        if decision == "cut":
+            yield UsageSeen(usage)
+            raise ModelError("model_request_failed", "cut off", retryable=True)
         if decision == "error":
             raise ModelError("model_overloaded", "busy", retryable=True)
         if decision == "refuse":
@@ -431,7 +440,7 @@ class _Reply:
             yield BlockStarted(n, "tool_use")
             use = {"type": "tool_use", "id": tool_id, "name": name, "input": _INPUTS.get(name, {})}
             yield BlockDone(n, use)
-        yield ReplyDone("tool_use" if names else "end_turn", Usage(input_tokens=1, output_tokens=1))
+        yield ReplyDone("tool_use" if names else "end_turn", usage)
 
 
 class _Reader(ReplyReader):
@@ -512,13 +521,12 @@ class _Web:
 
     def search(self, query, **rules):
         del query, rules
-        return _WebCall(self._world)
+        return _WebCall(self._world, self._world.metered())
 
 
 class _WebCall:
-    usage = Usage()
-
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, usage: Usage | None = None) -> None:
+        self.usage = usage or Usage()
         self._world = world
         self._closed = False
 
