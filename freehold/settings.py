@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from pydantic import (
 )
 
 from freehold.list_prices import ListPrices, own_prices, read_own_prices, shipped_prices
+from freehold.money import DOLLAR
 
 _HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
@@ -56,6 +59,15 @@ def _json_object(ids: object) -> object:
         return json.loads(ids)
     except ValueError:
         raise ValueError("must be a JSON object") from None
+
+
+def _dollars(given: object) -> object:
+    """Dollars as text; a number is in units of `money` already."""
+    if not isinstance(given, str):
+        return given
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", given) or not Decimal(given):
+        raise ValueError("must be an amount of US dollars above 0, such as 50 or 12.50")
+    return int(Decimal(given) * DOLLAR)
 
 
 def _prices(given: object) -> object:
@@ -128,6 +140,10 @@ class Settings(BaseModel):
 
     prices: Annotated[ListPrices, BeforeValidator(_prices)] = Field(default_factory=shipped_prices)
     """`FREEHOLD_PRICES`, a file of list prices that go before the shipped ones."""
+
+    workspace_daily_cap: Annotated[int, BeforeValidator(_dollars), Field(ge=1)] | None = None
+    """`FREEHOLD_WORKSPACE_DAILY_CAP`, in US dollars of list cost: what each workspace may spend in
+    a UTC day; here in units of `money`. Unset: any amount."""
 
     cors_origins: tuple[Origin, ...] = ()
     """Of web pages that may read answers (`functions/cors.py`)."""
@@ -218,7 +234,7 @@ def _provider(environment: Mapping[str, str], model: str) -> dict[str, object]:
     }
 
 
-_LIMITS = ("create_requests_per_minute", "read_requests_per_minute")
+_LIMITS = ("create_requests_per_minute", "read_requests_per_minute", "workspace_daily_cap")
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
     "search_url": "FREEHOLD_SEARCH_URL",

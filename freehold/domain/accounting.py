@@ -113,6 +113,11 @@ def is_over_budget(session: SessionState, now: datetime) -> bool:
     return session.unpriced is not None or consumed(session, now) >= session.cap
 
 
+def is_paused(session: SessionState, now: datetime) -> bool:
+    """No request may begin: the session is at its cap, or the workspace at that of the day."""
+    return session.paused_day is not None or is_over_budget(session, now)
+
+
 def need_budget(draft: Draft) -> None:
     """What is spent is below the cap at the very moment of the claim. The time that runs is taken
     from the cap: no write is needed to count it.

@@ -87,7 +87,7 @@ def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
         raise InvalidRequest(
             f"Invalid {event.type} event at events[{position}]: thread {thread_id} is terminated"
         )
-    at_cap = accounting.is_over_budget(draft.session, draft.now)
+    at_cap = accounting.is_paused(draft.session, draft.now)
     if at_cap and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
     queue.require_room(head, event, position)
@@ -120,13 +120,11 @@ def finish_todo(draft: Draft, thread_id: str) -> None:
     """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls
     with the last one.
     """
-    draft.need("todo", "gen", "running", "asks", "asked", "cap")
+    draft.need("todo", "gen", "running", "asks", "asked", "cap", "paused_day")
     head = draft.heads[thread_id]
     if head.status in ("requires_action", "rescheduling") and head.gen < draft.session.gen:
         lifecycle.stop_turn(draft, thread_id, by_append=True)
-    elif head.status == "budget_reached" and not accounting.is_over_budget(
-        draft.session, draft.now
-    ):
+    elif head.status == "budget_reached" and not accounting.is_paused(draft.session, draft.now):
         lifecycle.start(draft, thread_id)
     else:
         draft.set(thread_id)
@@ -142,7 +140,7 @@ def is_todo(session: SessionState, head: Head, now: datetime) -> bool:
     """Whether an unfinished operation over many threads still concerns this one."""
     if head.status in ("requires_action", "rescheduling"):
         return head.gen < session.gen
-    return head.status == "budget_reached" and not accounting.is_over_budget(session, now)
+    return head.status == "budget_reached" and not accounting.is_paused(session, now)
 
 
 def archive_session(draft: Draft) -> None:

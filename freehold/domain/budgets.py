@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from freehold.domain import accounting, lifecycle
 from freehold.domain.draft import Draft
+from freehold.domain.step import DayReached
 from freehold.errors import InvalidRequest
+from freehold.wire.errors import session_error
+from freehold.wire.events import SessionBudgetReached, SessionErrorEvent
 from freehold.wire.usage import BudgetLimitParams
 
 
@@ -52,6 +55,9 @@ def resume(draft: Draft) -> None:
     """Starts what paused: one thread here, the others one transaction each, by `todo` (DESIGN 4).
     Needs every thread in the snapshot.
     """
+    draft.need("paused_day")
+    if draft.session.paused_day is not None:
+        return
     paused = [head for head in draft.snapshot.heads.values() if head.status == "budget_reached"]
     if not paused:
         return
@@ -60,6 +66,35 @@ def resume(draft: Draft) -> None:
     if len(paused) > 1:
         draft.need("todo")  # set already, it must not be cleared under this one
         draft.set_session(todo=True)
+
+
+def pause(draft: Draft, thread_id: str, day: DayReached | None) -> bool:
+    """Whether no request may begin: the thread is paused then. At the workspace's cap it says why,
+    since what its client set is not reached.
+    """
+    if accounting.is_over_budget(draft.session, draft.now):
+        draft.need("spend", "cap")
+    elif day is not None:
+        error = session_error("billing", day.message, "retrying")
+        draft.emit(thread_id, SessionErrorEvent, error=error)
+        draft.set_session(paused_day=day.day)
+    else:
+        return False
+    lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
+    return True
+
+
+def end_day(draft: Draft) -> None:
+    """The workspace may spend again: what paused goes on, unless the session is at its own cap.
+    Needs every thread in the snapshot.
+    """
+    if draft.session.paused_day is None:
+        return
+    draft.need("paused_day", "running", "cap")
+    draft.set_session(paused_day=None)
+    draft.set(draft.session.primary_id)
+    if not accounting.is_over_budget(draft.session, draft.now):
+        resume(draft)
 
 
 def _refusal(message: str, code: str) -> InvalidRequest:

@@ -194,7 +194,7 @@ class Draft:
                 changed[name] = list(new) if isinstance(new, tuple) else new
         if changed or added:
             changed["updated_at"] = self.at
-        if "todo" in changed or "dead" in changed:
+        if {"todo", "dead", "paused_day"} & set(changed):
             changed["due"] = self.session.due(self.at)
         alive = (
             Condition("", "exists", reason="session exists"),

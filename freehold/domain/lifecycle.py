@@ -121,12 +121,12 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     draft.need("running", "asks", "asked", "rescheduled")
     if draft.session.running:
         return
-    draft.need("cap")
+    draft.need("cap", "paused_day")
     accounting.book_session_time(draft)
     draft.set_session(rescheduled=False)
     if draft.session.asks:
         reason, stop_details = SessionRequiresAction(event_ids=list(draft.session.asked)), None
-    elif accounting.is_over_budget(draft.session, draft.now):
+    elif accounting.is_paused(draft.session, draft.now):
         reason, stop_details = SessionBudgetReached(), None
     primary = draft.session.primary_id
     _report_usage(draft)

@@ -77,6 +77,14 @@ class Limits:
     max_tool_rounds: int
 
 
+@dataclass(frozen=True, slots=True)
+class DayReached:
+    """The workspace has spent what the operator allows it in a day: which, and in words."""
+
+    day: str
+    message: str
+
+
 def is_taken(draft: Draft, run: Run, lease: Lease) -> bool:
     """Whether the thread has moved on from this execution, or another invocation holds it."""
     claim = draft.snapshot.claims.get(run.thread_id)

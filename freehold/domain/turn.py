@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from freehold.domain import accounting, inputs, lifecycle
+from freehold.domain import accounting, budgets, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
 from freehold.domain.step import (
     CUT_SHORT,
     PAUSED,
+    DayReached,
     Failure,
     Lease,
     Limits,
@@ -29,7 +30,6 @@ from freehold.ids import new_id
 from freehold.ports import Run
 from freehold.wire.errors import session_error
 from freehold.wire.events import (
-    SessionBudgetReached,
     SessionEndTurn,
     SessionErrorEvent,
     SessionRefusal,
@@ -46,9 +46,9 @@ from freehold.wire.events import (
 _WITHDRAWN = "What the model had not answered yet is left out of the conversation."
 
 
-def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
-    """Claims the thread and opens the model request. None = the claim is in the draft, go on to the
-    model.
+def begin_turn(draft: Draft, run: Run, lease: Lease, day: DayReached | None = None) -> Next | None:
+    """Claims the thread and opens the model request, unless the session is at its cap or the
+    workspace at that of its `day`. None = the claim is in the draft, go on to the model.
 
     Any answer but None comes with a draft that may be empty (`draft.touched`), then nothing is to
     be written.
@@ -69,9 +69,7 @@ def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
     if not head.has_unread_input or head.is_blocked:
         draft.claims[thread_id] = None
         return after(draft, run, Limits(0, 0, 0), SessionEndTurn())
-    if accounting.is_over_budget(draft.session, draft.now):
-        draft.need("spend", "cap")
-        lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
+    if budgets.pause(draft, thread_id, day):
         draft.claims[thread_id] = None
         return "idle"
     _claim(draft, head, lease)

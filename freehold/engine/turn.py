@@ -13,6 +13,7 @@ from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.domain.step import Failure, Next, Reply
 from freehold.domain.transcript import messages_of, with_cache_points
+from freehold.engine import day_spend
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
@@ -79,13 +80,16 @@ class _Turn:
 
     def _claim(self) -> Next | None:
         self._history.refresh()
+        day = day_spend.reached(self._app, self._run.workspace_id)
         done = perform(
             self._app,
             Transaction(
                 self._invocation.key,
                 self._run.thread_id,
                 actor=self._run.name,
-                plan=lambda draft: plans.begin_turn(draft, self._run, self._invocation.lease()),
+                plan=lambda draft: plans.begin_turn(
+                    draft, self._run, self._invocation.lease(), day
+                ),
                 landed=self._invocation.landed,
                 inputs=self._history.inputs,
             ),

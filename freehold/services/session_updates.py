@@ -8,7 +8,7 @@ from freehold.documents import unpack
 from freehold.domain import accounting, budgets, web_rules
 from freehold.domain.draft import Draft
 from freehold.engine.commit import Transaction, perform
-from freehold.engine.recovery import finish_todo
+from freehold.engine.todo import finish_todo
 from freehold.errors import InvalidRequest
 from freehold.ports import App
 from freehold.services.budgets import require_list_prices

@@ -45,7 +45,9 @@ LAYERS = {
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.money": Layer(set(), set()),
     "freehold.list_prices": Layer({"freehold.money"}, {"pydantic"}),
-    "freehold.settings": Layer({"freehold.errors", "freehold.list_prices"}, {"pydantic"}),
+    "freehold.settings": Layer(
+        {"freehold.errors", "freehold.list_prices", "freehold.money"}, {"pydantic"}
+    ),
     "freehold.bedrock_models": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer(
