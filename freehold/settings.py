@@ -61,13 +61,16 @@ def _json_object(ids: object) -> object:
         raise ValueError("must be a JSON object") from None
 
 
-def _dollars(given: object) -> object:
-    """Dollars as text; a number is in units of `money` already."""
-    if not isinstance(given, str):
-        return given
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", given) or not Decimal(given):
+def daily_cap(dollars: str) -> int:
+    """In units of `money`. Raises ValueError."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", dollars) or not Decimal(dollars):
         raise ValueError("must be an amount of US dollars above 0, such as 50 or 12.50")
-    return int(Decimal(given) * DOLLAR)
+    return int(Decimal(dollars) * DOLLAR)
+
+
+def _daily_cap(given: object) -> object:
+    """A number is in units of `money` already."""
+    return daily_cap(given) if isinstance(given, str) else given
 
 
 def _prices(given: object) -> object:
@@ -141,7 +144,7 @@ class Settings(BaseModel):
     prices: Annotated[ListPrices, BeforeValidator(_prices)] = Field(default_factory=shipped_prices)
     """`FREEHOLD_PRICES`, a file of list prices that go before the shipped ones."""
 
-    workspace_daily_cap: Annotated[int, BeforeValidator(_dollars), Field(ge=1)] | None = None
+    workspace_daily_cap: Annotated[int, BeforeValidator(_daily_cap), Field(ge=1)] | None = None
     """`FREEHOLD_WORKSPACE_DAILY_CAP`, in US dollars of list cost: what each workspace may spend in
     a UTC day; here in units of `money`. Unset: any amount."""
 

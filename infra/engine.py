@@ -14,7 +14,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from freehold.adapters.dynamodb import schema
-from freehold.settings_aws import FunctionEnvironment, StoreEnvironment, TurnEnvironment
+from freehold.settings_aws import FunctionEnvironment, SpendingEnvironment, TurnEnvironment
 from infra.acknowledged import acknowledge
 from infra.context import ROOT, Context
 from infra.data import Data
@@ -88,12 +88,13 @@ class Engine(Stack):
         self._permissions.start_runs(function)
         return function
 
-    def _store(self) -> dict[str, str]:
+    def _store(self) -> dict[str, str | None]:
         return {
             "state_machine_arn": self.state_machine_arn,
             "table_name": self._data.table.table_name,
             "bucket_name": self._data.bucket.bucket_name,
             "key_arn": self._data.key.key_arn,
+            **self._context.spending(),
         }
 
     def _run_turn(self) -> Function:
@@ -120,7 +121,7 @@ class Engine(Stack):
         )
 
     def _reaper(self) -> Function:
-        function = self._function("reaper", StoreEnvironment(**self._store()))
+        function = self._function("reaper", SpendingEnvironment.model_validate(self._store()))
         self._permissions.use_store(function)
         self._permissions.find_due(function)
         self._permissions.delete_blobs(function)

@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 from freehold.bootstrap_aws import aws
-from freehold.settings_aws import StoreEnvironment
+from freehold.settings_aws import SpendingEnvironment
 from functions.observability import count_released_runs, done, names_of_run, observed
 from functions.reaper.handler import make_handler
 from functions.reaper.occasions import occasion
 
 _reaper = observed(
     "reaper",
-    make_handler(aws(StoreEnvironment.read(os.environ))),
+    make_handler(aws(SpendingEnvironment.read(os.environ))),
     names=names_of_run,
     outcome=done,
     counts=count_released_runs,

