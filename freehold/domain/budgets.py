@@ -25,21 +25,22 @@ def change(draft: Draft, wanted: BudgetLimitParams | None) -> bool:
     if session.cap is None:
         if wanted is None:
             return False
-        raise _refusal(
+        raise InvalidRequest(
             "budget can only be set when a session is created: this one was created without, or"
-            " its budget was removed",
-            "budget_create_only",
+            " its budget was removed (budget_create_only)",
+            details={"error_code": "budget_create_only"},
         )
     if wanted is not None and session.unpriced is not None:
-        raise _refusal(
+        raise InvalidRequest(
             f"budget can only be removed: no list price is available for {session.unpriced},"
-            " which answered in this session",
-            "model_not_budgetable",
+            " which answered in this session (model_not_budgetable)",
+            details={"error_code": "model_not_budgetable"},
         )
     if wanted is not None and wanted.cap <= accounting.consumed(session, draft.now):
-        raise _refusal(
-            "budget.max_list_cost must be greater than the session's consumed list cost",
-            "budget_not_raised",
+        raise InvalidRequest(
+            "budget.max_list_cost must be greater than the session's consumed list cost"
+            " (budget_not_raised)",
+            details={"error_code": "budget_not_raised"},
         )
     cap = wanted.cap if wanted is not None else None
     if cap == session.cap:
@@ -95,7 +96,3 @@ def end_day(draft: Draft) -> None:
     draft.set(draft.session.primary_id)
     if not accounting.is_over_budget(draft.session, draft.now):
         resume(draft)
-
-
-def _refusal(message: str, code: str) -> InvalidRequest:
-    return InvalidRequest(f"{message} ({code})", details={"error_code": code})
