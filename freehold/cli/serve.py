@@ -34,6 +34,8 @@ def serve(
     ANTHROPIC_API_KEY and ANTHROPIC_BASE_URL reach the model; FREEHOLD_API_KEY, when set, is an
     accepted API key. FREEHOLD_SEARCH_URL, and FREEHOLD_SEARCH_KEY if it asks for one, name the
     endpoint of web_search; without it the Claude API searches, where it is the model.
+    FREEHOLD_PRICES is a file of list prices that go before the shipped ones, and
+    FREEHOLD_WORKSPACE_DAILY_CAP what each workspace may spend in a UTC day, in US dollars.
     """
     chosen = settings(
         host=host,
