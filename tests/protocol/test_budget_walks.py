@@ -13,17 +13,20 @@ import json
 import os
 import random
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from freehold.domain.session import TOKENS
+from freehold.engine.day_spend import spent_on
 from freehold.errors import InvalidRequest
 from freehold.list_prices import own_prices, shipped_prices
 from freehold.money import CENT
 from freehold.ports import Usage
 from tests.protocol import clients
 from tests.protocol.test_walks import Case, Walk
-from tests.protocol.world import World
+from tests.protocol.world import START, World
 
 MODEL = "claude-opus-5"
 CHILDREN = (("spawn", "allow", "spawn", "text"), ("allow", "both", "text"))
@@ -62,6 +65,17 @@ CASES = [
         {"crash": 2, "slow": 1, "dup": 1, "abort": 1, "lost": 1, "held": 1, "error": 1, "cut": 1},
     ),
 ]
+DAYS = [
+    Case("day", (("msg", "msg"), ("msg", "morning")), LONG, {"crash": 2, "lost": 1, "held": 1}),
+    Case("day-threads", (("msg", "morning", "msg"), ("raise", "morning")), CHILDREN, {"crash": 1}),
+    Case(
+        "day-asks",
+        (("msg", "ok", "morning", "ok"), ("int", "raise", "remove")),
+        (("spawn", "mixed", "allow", "text"), ("allow", "ask", "text")),
+        {"crash": 1, "lost": 1, "slow": 1},
+    ),
+]
+"""With a cap of the workspace's day as well; `morning` begins another one."""
 SEEDS = int(os.environ.get("WALKS", "16"))
 SEEN: Counter[str] = Counter()
 
@@ -80,6 +94,8 @@ class Budgeted(World):
     def __post_init__(self) -> None:
         self.last = None
         self.after_the_cap: Counter[str] = Counter()
+        self.after_the_day: Counter[str] = Counter()
+        self.day, self.was_over = START.date(), False
         super().__post_init__()
 
     def observe(self) -> None:
@@ -93,14 +109,27 @@ class Budgeted(World):
         SEEN["paused behind an ask"] += {"budget_reached", "requires_action"} <= set(statuses)
         if before is None:
             return
+        day = self.now.date()
+        if day != self.day:
+            self.day, self.after_the_day = day, Counter()
+        day_is_over = self.daily_cap is not None and self.spent_today >= self.daily_cap
         for thread_id, head in self.snapshot.heads.items():
             old = before.heads.get(thread_id)
             if head.span is not None and (old is None or old.span != head.span):
                 self.check_begin(before.session)
+                if self.was_over:
+                    self.after_the_day[thread_id] += 1
+                    assert self.after_the_day[thread_id] <= 1, "a second request beyond the day"
             if old is None or head.version > old.version:
                 self.check_end(before.session, thread_id)
         if self.snapshot.session.cap != before.session.cap:
             self.after_the_cap.clear()
+        self.was_over = day_is_over
+
+    @property
+    def spent_today(self) -> int:
+        bare = replace(self.app, records=self.store)
+        return spent_on(bare, self.key.workspace_id, self.now)
 
     @staticmethod
     def check_begin(session) -> None:
@@ -129,12 +158,18 @@ class BudgetWalk(Walk):
             tmp_path,
             cap=rng.randint(1, rng.choice((12, 40))) * CENT,
             time_rate=rate,
+            daily_cap=rng.randint(1, 20) * CENT if self.case in DAYS else None,
             prices=some_prices(rng),
             metered=metered,
             **given,
         )
 
     def _request(self, n: int, op: str) -> None:
+        if op == "morning":
+            self.world.now += timedelta(days=1)
+            self.requests[n] = self.world.sweep()
+            self.scripts[n].pop(0)
+            return
         if op not in ("raise", "lower", "remove"):
             super()._request(n, op)
             return
@@ -160,17 +195,28 @@ class BudgetWalk(Walk):
         world, heads = self.world, self.world.snapshot.heads.values()
         session = world.snapshot.session
         paused = [head for head in heads if head.status == "budget_reached"]
-        assert not paused or self.is_at_cap, "paused below the cap"
+        SEEN["paused for the day"] += bool(paused and not self.is_at_cap)
+        below = not self.is_at_cap and session.paused_day is None
+        assert not (paused and below), "paused below the cap"
         assert (session.running, session.todo) == (0, False)
         if self.is_at_cap and world.kinds()[-1] == "session.status_idle":
             last = world.feeds[session.primary_id].entries[-1].events[-1]
             reason = "requires_action" if session.asks else "budget_reached"
             assert last["stop_reason"]["type"] == reason
+        self.end_days()
         if session.cap is not None:
             clients.set_budget(world, None).finish()
             world.settle()
+        self.end_days()
         super().check_end()
         self.reconcile()
+
+    def end_days(self) -> None:
+        """One morning after another, until nothing waits for one."""
+        while self.world.snapshot.session.paused_day is not None:
+            self.world.now += timedelta(days=1)
+            self.world.sweep().finish()
+            self.world.settle()
 
     def reconcile(self) -> None:
         """Every token, search and cent is in the commit that spent it, and in the totals."""
@@ -199,7 +245,7 @@ class BudgetWalk(Walk):
         assert total["list_cost"] + session.active_us * session.time_rate == session.spend
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *DAYS], ids=lambda case: case.name)
 @pytest.mark.timeout(300)
 def test_every_walk_keeps_its_budget_and_ends(case, tmp_path):
     only = os.environ.get("WALK_SEED")
@@ -215,7 +261,7 @@ def test_every_walk_keeps_its_budget_and_ends(case, tmp_path):
 
 
 def test_the_walks_reached_every_kind_of_pause():
-    wanted = {"paused", "several paused", "paused behind an ask", "estimated"}
+    wanted = {"paused for the day", "paused", "several paused", "paused behind an ask", "estimated"}
     wanted |= {f"{op} {where} the cap" for op in ("raise", "lower") for where in ("at", "below")}
     if SEEN:
         print("\npauses:", dict(sorted(SEEN.items())))

@@ -139,6 +139,7 @@ class World:
     replies: Sequence[Sequence[str]] = (("text",),)
     cap: int | None = None
     time_rate: int = 0
+    daily_cap: int | None = None
     prices: ListPrices = field(default_factory=shipped_prices)
     metered: Callable[[], Usage] = lambda: Usage(input_tokens=1, output_tokens=1)
     """What a request to the model spends."""
@@ -178,6 +179,7 @@ class World:
                 leg_turns=self.leg_turns,
                 max_model_retries=self.max_retries,
                 prices=self.prices,
+                workspace_daily_cap=self.daily_cap,
             ),
             records=_Stepped(self),
             blobs=blobs,
