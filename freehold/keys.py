@@ -13,6 +13,7 @@ The partitions of one workspace `W`, with their sort keys:
 - `W/idempotency`: a record per `Idempotency-Key`, by its hash. The answers lie with what was made,
   as `answer/{hash}`.
 - `W/limits`: the requests of this minute, by kind.
+- `W/spend/{day}`: what was spent on that UTC day, added up in a few rows; short-lived.
 - `W/feed/{thread}`: an item per commit, by first sequence and version, both zero-padded.
 - `W/listeners/{thread}`: who follows that feed from another process: `stream/{holder}` and
   `socket/{connection}` (`freehold.listeners`).
@@ -181,6 +182,11 @@ def idempotency(workspace_id: str, digest: str) -> Key:
 
 def rate_limit(workspace_id: str, kind: str) -> Key:
     return Key(f"{workspace_id}/limits", kind)
+
+
+def day_spend(workspace_id: str, day: str, row: int) -> Key:
+    """One of the rows that add up what a workspace spends in a day."""
+    return Key(f"{workspace_id}/spend/{day}", f"{row:02d}")
 
 
 def api_key(digest: str) -> Key:

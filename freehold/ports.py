@@ -163,13 +163,19 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request. `input_tokens` is the uncached part."""
+    """Tokens of one request. `input_tokens` is the uncached part.
+
+    `model` and `speed` are who served it and how, in the endpoint's words; empty where it does not
+    say.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int = 0
     cache_creation_5m: int = 0
     cache_creation_1h: int = 0
+    model: str = ""
+    speed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -23,6 +25,8 @@ from pydantic import (
 )
 
 from egress_proxy.host_names import plain_host
+from freehold.list_prices import ListPrices, own_prices, read_own_prices, shipped_prices
+from freehold.money import DOLLAR
 
 _HTTP_URL = TypeAdapter(AnyHttpUrl, config=ConfigDict(defer_build=True))
 
@@ -57,6 +61,27 @@ def _json_object(ids: object) -> object:
         return json.loads(ids)
     except ValueError:
         raise ValueError("must be a JSON object") from None
+
+
+def daily_cap(dollars: str) -> int:
+    """In units of `money`. Raises ValueError."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,2})?", dollars) or not Decimal(dollars):
+        raise ValueError("must be an amount of US dollars above 0, such as 50 or 12.50")
+    return int(Decimal(dollars) * DOLLAR)
+
+
+def _daily_cap(given: object) -> object:
+    """A number is in units of `money` already."""
+    return daily_cap(given) if isinstance(given, str) else given
+
+
+def _prices(given: object) -> object:
+    """The path of an operator's table, or its text."""
+    if isinstance(given, Path):
+        return shipped_prices().with_own(read_own_prices(given))
+    if isinstance(given, str):
+        return shipped_prices().with_own(own_prices(given))
+    return given
 
 
 ModelProvider: TypeAlias = Literal["anthropic", "bedrock", "claude-platform-aws", "scripted"]
@@ -143,6 +168,13 @@ class Settings(BaseModel):
     read_requests_per_minute: int | None = Field(default=None, ge=1)
     """`FREEHOLD_READ_REQUESTS_PER_MINUTE`: retrievals, lists and streams."""
 
+    prices: Annotated[ListPrices, BeforeValidator(_prices)] = Field(default_factory=shipped_prices)
+    """`FREEHOLD_PRICES`, a file of list prices that go before the shipped ones."""
+
+    workspace_daily_cap: Annotated[int, BeforeValidator(_daily_cap), Field(ge=1)] | None = None
+    """`FREEHOLD_WORKSPACE_DAILY_CAP`, in US dollars of list cost: what each workspace may spend in
+    a UTC day; here in units of `money`. Unset: any amount."""
+
     cors_origins: tuple[Origin, ...] = ()
     """Of web pages that may read answers (`functions/cors.py`)."""
     max_body_bytes: int = 32 * 1024 * 1024
@@ -207,6 +239,7 @@ class Settings(BaseModel):
         Raises ValidationError, which `explain` puts in words.
         """
         key = environment.get("ANTHROPIC_API_KEY") or None
+        prices = environment.get("FREEHOLD_PRICES")
         model = given.get("model") or ("anthropic" if key else "scripted")
         found: dict[str, object] = {
             "anthropic_api_key": key,
@@ -217,6 +250,7 @@ class Settings(BaseModel):
             "model": model,
             **{name: _listed(environment.get(_VARIABLES[name])) for name in _LISTS},
             **{name: value for name in _LIMITS if (value := environment.get(_VARIABLES[name]))},
+            **({"prices": Path(prices)} if prices else {}),
         }
         return cls.model_validate({**found, **{k: v for k, v in given.items() if v is not None}})
 
@@ -255,6 +289,7 @@ _LIMITS = (
     "context_window",
     "compact_at",
     "clear_tool_results",
+    "workspace_daily_cap",
 )
 _VARIABLES = {
     "api_key": "FREEHOLD_API_KEY",
@@ -266,6 +301,7 @@ _VARIABLES = {
     "model_region": "FREEHOLD_MODEL_REGION or AWS_REGION",
     "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
     "model_ids": "FREEHOLD_MODEL_IDS",
+    "prices": "FREEHOLD_PRICES",
     **{name: f"FREEHOLD_{name.upper()}" for name in (*_LIMITS, *_LISTS)},
 }
 

@@ -102,7 +102,26 @@ class StoreEnvironment(FunctionEnvironment):
         return Settings(max_body_bytes=MAX_BODY_BYTES)
 
 
-class ApiEnvironment(StoreEnvironment):
+class SpendingEnvironment(StoreEnvironment):
+    """What a function needs besides that books what sessions spend. Absent: the prices that ship,
+    and no cap.
+    """
+
+    prices: Name | None = None
+    """An operator's list prices, as JSON."""
+    workspace_daily_cap: Name | None = None
+    """US dollars of list cost that a workspace may spend in a UTC day."""
+
+    def settings(self) -> Settings:
+        """Raises ValidationError for prices or a cap that are none."""
+        return Settings.model_validate({"max_body_bytes": MAX_BODY_BYTES, **self._spending()})
+
+    def _spending(self) -> dict[str, object]:
+        given = {"prices": self.prices, "workspace_daily_cap": self.workspace_daily_cap}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class ApiEnvironment(SpendingEnvironment):
     """What a function needs besides that answers clients. A limit that is absent is none."""
 
     create_requests_per_minute: PositiveInt | None = None
@@ -111,12 +130,15 @@ class ApiEnvironment(StoreEnvironment):
     """Of web pages that may read answers, one after a comma each; empty for none."""
 
     def settings(self) -> Settings:
-        """Raises ValidationError for what is no origin."""
-        return Settings(
-            max_body_bytes=MAX_BODY_BYTES,
-            create_requests_per_minute=self.create_requests_per_minute,
-            read_requests_per_minute=self.read_requests_per_minute,
-            cors_origins=tuple(origin for origin in self.cors_origins.split(",") if origin),
+        """Raises ValidationError for what is no origin, and what its base raises."""
+        return Settings.model_validate(
+            {
+                "max_body_bytes": MAX_BODY_BYTES,
+                "create_requests_per_minute": self.create_requests_per_minute,
+                "read_requests_per_minute": self.read_requests_per_minute,
+                "cors_origins": tuple(o for o in self.cors_origins.split(",") if o),
+                **self._spending(),
+            }
         )
 
 
@@ -156,7 +178,7 @@ class FleetEnvironment(Environment):
         return self
 
 
-class SessionsEnvironment(StoreEnvironment, FleetEnvironment):
+class SessionsEnvironment(SpendingEnvironment, FleetEnvironment):
     """What a function needs that has to do with a session's sandbox."""
 
 
@@ -198,6 +220,7 @@ class TurnEnvironment(SessionsEnvironment):
                 "context_window": self.context_window,
                 "compact_at": self.compact_at,
                 "clear_tool_results": self.clear_tool_results,
+                **self._spending(),
             }
         )
 

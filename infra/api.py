@@ -80,6 +80,7 @@ class Api(Stack):
             self,
             folder="api",
             environment=ApiEnvironment(
+                **context.spending(),
                 state_machine_arn=permissions.state_machine_arn,
                 table_name=data.table.table_name,
                 bucket_name=data.bucket.bucket_name,

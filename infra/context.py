@@ -20,10 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from freehold.settings import Origin
+from freehold.list_prices import read_own_prices
+from freehold.settings import Origin, daily_cap
 from freehold.settings_aws import FUNCTIONS, CacheTtl, ModelIds, ModelProvider, Region
 
 ROOT = Path(__file__).resolve().parents[1]
+
+_MOST_PRICES = 2000
 
 RETENTION_DAYS = (7, 30, 90, 365)
 PROCESSORS = (256, 512, 1024, 2048, 4096)
@@ -63,6 +66,32 @@ def _processor(units: int) -> int:
     return units
 
 
+def _own_prices(path: str) -> str:
+    """What the functions are given travels in a variable, of which they have 4 KB in all."""
+    if path and len(_compact(path)) > _MOST_PRICES:
+        raise ValueError(
+            f"{path} is longer than {_MOST_PRICES} characters: name the models alone that differ"
+            " from those that ship"
+        )
+    return path
+
+
+def _compact(path: str) -> str:
+    read_own_prices(Path(path))
+    return json.dumps(json.loads(Path(path).read_text("utf-8")), separators=(",", ":"))
+
+
+def _text(given: object) -> object:
+    """`cdk.json` may hold a number."""
+    return str(given) if isinstance(given, int | float) else given
+
+
+def _daily_cap(dollars: str) -> str:
+    if dollars:
+        daily_cap(dollars)
+    return dollars
+
+
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -86,6 +115,10 @@ class Context(BaseModel):
     """Of each workspace: creates, updates, archivals and deletions; 0 for any number."""
     read_requests_per_minute: int = Field(default=0, ge=0)
     """Of each workspace: retrievals, lists and streams; 0 for any number."""
+    prices: Annotated[str, AfterValidator(_own_prices)] = ""
+    """A file of list prices that go before the shipped ones."""
+    workspace_daily_cap: Annotated[str, BeforeValidator(_text), AfterValidator(_daily_cap)] = ""
+    """US dollars of list cost that each workspace may spend in a UTC day; empty for any amount."""
     model_region: Region | Literal[""] = ""
     """Where a provider on AWS is asked; empty for the Region of the stacks."""
     model_workspace_id: str = ""
@@ -181,6 +214,13 @@ class Context(BaseModel):
         partition = "aws-cn" if found["suffix"].endswith(".cn") else "aws"
         owner = f"{found['region']}:{found['account']}"
         return f"arn:{partition}:ecr:{owner}:repository/{found['repository']}"
+
+    def spending(self) -> dict[str, str | None]:
+        """Of `SpendingEnvironment`."""
+        return {
+            "prices": _compact(self.prices) if self.prices else None,
+            "workspace_daily_cap": self.workspace_daily_cap or None,
+        }
 
     @classmethod
     def of(cls, app: App) -> Context:

@@ -98,12 +98,13 @@ class Engine(Stack):
         self._permissions.start_runs(function)
         return function
 
-    def _store(self) -> dict[str, str]:
+    def _store(self) -> dict[str, str | None]:
         return {
             "state_machine_arn": self.state_machine_arn,
             "table_name": self._data.table.table_name,
             "bucket_name": self._data.bucket.bucket_name,
             "key_arn": self._data.key.key_arn,
+            **self._context.spending(),
         }
 
     def _session(self) -> dict[str, Any]:

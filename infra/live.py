@@ -110,6 +110,7 @@ class Live(Stack):
         context = self._context
         environment = WebSocketEnvironment(
             **self._store(),
+            **context.spending(),
             create_requests_per_minute=context.create_requests_per_minute or None,
             read_requests_per_minute=context.read_requests_per_minute or None,
         )

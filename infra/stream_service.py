@@ -249,6 +249,7 @@ class StreamService(Stack):
         state_machine_arn: str,
     ) -> ecs.ContainerDefinition:
         environment = ServiceEnvironment(
+            **self._context.spending(),
             state_machine_arn=state_machine_arn,
             table_name=data.table.table_name,
             bucket_name=data.bucket.bucket_name,

@@ -22,6 +22,7 @@ from freehold.cli.keys import keys
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
 from freehold.cli.smoke import smoke
+from freehold.cli.stop import stop
 from freehold.cli.terminal import CommandFailed, complain
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ app.command()(doctor)
 app.command()(demo)
 app.command()(errors)
 app.command()(smoke)
+app.command()(stop)
 
 
 def _show_version(wanted: bool) -> None:

@@ -59,6 +59,7 @@ def all_checks(settings: Settings) -> list[Check]:
         check_engine(),
         check_disk(settings.data_dir),
         check_clock(settings.data_dir, datetime.now(UTC), endpoint_time),
+        check_prices(settings),
         model,
     ]
 
@@ -66,6 +67,16 @@ def all_checks(settings: Settings) -> list[Check]:
 def check_python() -> Check:
     found = ".".join(str(part) for part in sys.version_info[:3])
     return Check("Python", "ok", f"{found} at {sys.executable}")
+
+
+def check_prices(settings: Settings) -> Check:
+    """Which list prices budgets are charged by."""
+    prices = settings.prices
+    detail = f"of {prices.date}, {prices.source}"
+    if prices.own is not None:
+        names = ", ".join(sorted(prices.own.models)) or "no model"
+        detail = f"of {prices.own.date}, {prices.own.source} ({names}); else {detail}"
+    return Check("List prices", "ok", detail)
 
 
 def check_sandbox(settings: Settings) -> tuple[Check, Check]:

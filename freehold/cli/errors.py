@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from freehold.errors import ApiError
 
 _CODES = {
+    "budget_create_only": "A session without a budget, or whose budget was removed, gets none.",
+    "budget_not_raised": "The new budget is not above what the session has consumed.",
     "environment_archived": "The environment is archived: it takes no changes and no new sessions.",
     "invalid_config_type_change": "An update may not change an environment's `config.type`.",
     "invalid_metadata": "`metadata` has too many pairs, or one whose key or value is too long.",
+    "model_not_budgetable": "No list price is available for a model of a session with a budget.",
 }
 """`error.details.error_code`, where a refusal has one; a test holds it against the code."""
 

@@ -45,6 +45,8 @@ def serve(
     endpoint of web_search; without it the Claude API searches, where it is the model.
     FREEHOLD_PACKAGE_HOSTS and FREEHOLD_REFUSED_RANGES, lists with commas, add hosts of package
     managers and networks that no sandbox reaches.
+    FREEHOLD_PRICES is a file of list prices that go before the shipped ones, and
+    FREEHOLD_WORKSPACE_DAILY_CAP what each workspace may spend in a UTC day, in US dollars.
     """
     chosen = settings(
         host=host,

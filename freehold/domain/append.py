@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from freehold.domain import answers, inputs, lifecycle, queue
+from freehold.domain import accounting, answers, inputs, lifecycle, queue
 from freehold.domain.draft import Draft
 from freehold.domain.session import Head, SessionState
 from freehold.errors import InvalidRequest, NotFound
@@ -86,7 +87,8 @@ def _interrupt(draft: Draft, event: UserInterruptEvent, position: int) -> None:
         raise InvalidRequest(
             f"Invalid {event.type} event at events[{position}]: thread {thread_id} is terminated"
         )
-    if draft.session.is_over_budget and draft.session.running == 0 and not draft.session.asks:
+    at_cap = accounting.is_paused(draft.session, draft.now)
+    if at_cap and draft.session.running == 0 and not draft.session.asks:
         return  # accepted, ignored, not recorded (BEHAVIOUR 10)
     queue.require_room(head, event, position)
     draft.need("gen", "running", "asks", "asked")
@@ -118,25 +120,27 @@ def finish_todo(draft: Draft, thread_id: str) -> None:
     """One further thread of an interrupt of all threads or a raised cap; `draft.session.todo` falls
     with the last one.
     """
-    draft.need("todo", "gen", "running", "asks", "asked")
+    draft.need("todo", "gen", "running", "asks", "asked", "cap", "paused_day")
     head = draft.heads[thread_id]
     if head.status in ("requires_action", "rescheduling") and head.gen < draft.session.gen:
         lifecycle.stop_turn(draft, thread_id, by_append=True)
-    elif head.status == "budget_reached" and not draft.session.is_over_budget:
+    elif head.status == "budget_reached" and not accounting.is_paused(draft.session, draft.now):
         lifecycle.start(draft, thread_id)
     else:
         draft.set(thread_id)
     left = [
-        t for t, h in draft.snapshot.heads.items() if t != thread_id and is_todo(draft.session, h)
+        t
+        for t, h in draft.snapshot.heads.items()
+        if t != thread_id and is_todo(draft.session, h, draft.now)
     ]
     draft.set_session(todo=bool(left))
 
 
-def is_todo(session: SessionState, head: Head) -> bool:
+def is_todo(session: SessionState, head: Head, now: datetime) -> bool:
     """Whether an unfinished operation over many threads still concerns this one."""
     if head.status in ("requires_action", "rescheduling"):
         return head.gen < session.gen
-    return head.status == "budget_reached" and not session.is_over_budget
+    return head.status == "budget_reached" and not accounting.is_paused(session, now)
 
 
 def archive_session(draft: Draft) -> None:

@@ -8,16 +8,17 @@ meanwhile waits for the next round; a mark of an earlier boot is refused by the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from freehold.domain import accounting, lifecycle
+from freehold.domain.accounting import Spent
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Use
 from freehold.domain.step import Lease, Limits, Next, after, fenced, is_taken
 from freehold.domain.turn import give_up
-from freehold.ports import Run, Usage
+from freehold.ports import Run
 from freehold.toolset import WEB_TOOLS, ToolResult
 from freehold.wire.events import AgentToolResultEvent, SessionEndTurn
 
@@ -73,11 +74,13 @@ def finish_tools(
     results: Mapping[str, ToolResult],
     limits: Limits,
     *,
-    spent: Usage,
+    spent: Sequence[Spent] = (),
+    search_cost: int = 0,
     cancelled: bool,
 ) -> Next | Literal["cancel"]:
-    """Commits results in the model's order, and what the calls spent of the model. `cancel`: an
-    interrupt came first; kill the calls that run, then ask again.
+    """Commits results in the model's order, and what the calls spent: requests to the model, and
+    `search_cost` a search. `cancel`: an interrupt came first; kill the calls that run, then ask
+    again.
     """
     if not fenced(draft, run, holder):
         return "taken"
@@ -102,9 +105,10 @@ def finish_tools(
         )
         uses.append(replace(use, state="done"))
     draft.set(thread_id, uses=tuple(uses))
-    accounting.book_searches(draft, thread_id, _searches(head.uses, results))
-    if spent != Usage():
-        accounting.book_tokens(draft, thread_id, spent, cost=0)
+    searches = _searches(head.uses, results)
+    accounting.book_searches(draft, thread_id, searches, searches * search_cost)
+    for request in spent:
+        accounting.book_request(draft, thread_id, request)
     if interrupted:
         return lifecycle.stop_turn(draft, thread_id)
     return after(draft, run, limits, SessionEndTurn())

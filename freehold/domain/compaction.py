@@ -258,7 +258,7 @@ def finish_summary(
         return "taken"
     thread_id = run.thread_id
     head = draft.heads[thread_id]
-    accounting.book_tokens(draft, thread_id, summary.usage, cost=0)
+    accounting.book_request(draft, thread_id, accounting.Spent(summary.usage, summary.cost))
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     draft.emit(

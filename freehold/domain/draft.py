@@ -90,11 +90,9 @@ class Draft:
             stored = list(value) if isinstance(value, tuple) else value
             self._needs[name] = Condition(name, "==", stored, f"session.{name} as read")
 
-    def need_budget(self) -> None:
-        """Spend is below the cap at the very moment of the claim (BEHAVIOUR 10)."""
-        self.need("cap")
-        if self.session.cap is not None:
-            self._needs["spend"] = Condition("spend", "<", self.session.cap, "spend below the cap")
+    def need_spend_below(self, amount: int) -> None:
+        """What is booked is less than this when the transaction is applied."""
+        self._needs["spend"] = Condition("spend", "<", amount, "spend below the cap")
 
     def fence(self, thread_id: str, holder: str) -> None:
         """Only the holder of the thread's claim may write."""
@@ -152,6 +150,12 @@ class Draft:
         self._events.setdefault(thread_id, [])
         self._private.setdefault(thread_id, {})[name] = value
 
+    def note_one(self, thread_id: str, name: str, value: Any) -> None:
+        """Adds one more to a list in the private half."""
+        noted = self._private.get(thread_id, {}).get(name, [])
+        assert isinstance(noted, list)
+        self.note(thread_id, name, [*noted, value])
+
     # ------------------------------------------------------------ the result
     @property
     def touched(self) -> tuple[str, ...]:
@@ -190,7 +194,7 @@ class Draft:
                 changed[name] = list(new) if isinstance(new, tuple) else new
         if changed or added:
             changed["updated_at"] = self.at
-        if "todo" in changed or "dead" in changed:
+        if {"todo", "dead", "paused_day"} & set(changed):
             changed["due"] = self.session.due(self.at)
         alive = (
             Condition("", "exists", reason="session exists"),

@@ -27,6 +27,7 @@ from freehold.wire.events import (
     SpanModelUsage,
     UserCustomToolResultEvent,
 )
+from freehold.wire.usage import SessionUsageSnapshot
 
 StopReason = WireModel
 
@@ -106,6 +107,8 @@ def settle(
         asks=draft.session.asks + parked,
         asked=draft.session.asked + (asked(draft.heads[thread_id]) if parked else ()),
     )
+    if status == "budget_reached" and draft.session.running:
+        _report_usage(draft)
     session_idle(draft, reason, stop_details)
 
 
@@ -119,17 +122,25 @@ def session_idle(draft: Draft, reason: StopReason, stop_details: WireModel | Non
     draft.need("running", "asks", "asked", "rescheduled")
     if draft.session.running:
         return
-    if draft.session.running_since is not None:
-        spent = accounting.microseconds(draft.session.running_since, draft.now)
-        draft.set_session(running_since=None, active_us=draft.session.active_us + spent)
+    draft.need("cap", "paused_day")
+    accounting.book_session_time(draft)
     draft.set_session(rescheduled=False)
     if draft.session.asks:
         reason, stop_details = SessionRequiresAction(event_ids=list(draft.session.asked)), None
-    elif draft.session.is_over_budget:
+    elif accounting.is_paused(draft.session, draft.now):
         reason, stop_details = SessionBudgetReached(), None
     primary = draft.session.primary_id
-    draft.emit(primary, SessionUsageEvent, usage=accounting.usage_of(draft.session), budget=None)
+    _report_usage(draft)
     draft.emit(primary, SessionStatusIdleEvent, stop_reason=reason, stop_details=stop_details)
+
+
+def _report_usage(draft: Draft) -> None:
+    draft.emit(
+        draft.session.primary_id,
+        SessionUsageEvent,
+        usage=accounting.usage_of(draft.session, draft.now, SessionUsageSnapshot),
+        budget=accounting.budget_of(draft.session),
+    )
 
 
 def is_interrupted(session: SessionState, head: Head) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freehold.domain import inputs, lifecycle
+from freehold.domain import accounting, inputs, lifecycle
 from freehold.domain.draft import Draft
 from freehold.domain.session import Head
 from freehold.errors import InvalidRequest
@@ -16,7 +16,7 @@ def add_message(draft: Draft, event: UserMessageEvent, position: int) -> None:
     """Starts an idle thread. Raises InvalidRequest where the thread waits for something else."""
     head = draft.primary
     _require_not_parked(draft, event, position)
-    _require_budget(head, event, position)
+    _require_budget(draft, event, position)
     _queue(draft, head, event, position)
     if head.status == "idle":
         lifecycle.start(draft, head.thread_id)
@@ -33,7 +33,7 @@ def add_system_message(
     head = draft.primary
     if not trails_answer:
         _require_not_parked(draft, event, position)
-    _require_budget(head, event, position)
+    _require_budget(draft, event, position)
     if head.status != "idle":
         _queue(draft, head, event, position)
         return
@@ -54,8 +54,11 @@ def _require_not_parked(draft: Draft, event: Event, position: int) -> None:
         )
 
 
-def _require_budget(head: Head, event: Event, position: int) -> None:
-    if head.status == "budget_reached":
+def _require_budget(draft: Draft, event: Event, position: int) -> None:
+    """A thread that crossed the cap and finished its turn is idle: the session is at the cap."""
+    head = draft.primary
+    at_cap = accounting.is_over_budget(draft.session, draft.now) and not head.is_busy
+    if head.status == "budget_reached" or at_cap:
         raise InvalidRequest(
             f"Invalid {event.type} event at events[{position}]: the session reached its budget; "
             f"only {_SETTLING}, and `user.interrupt` are accepted"

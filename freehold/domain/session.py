@@ -156,6 +156,10 @@ class Head:
 class SessionState:
     """Counters of a session. Fields in `ADDED` only ever grow by increments and need no
     condition.
+
+    `spend`, `cap` and `time_rate`, the price of a microsecond, are in units of `money`; `spend`
+    holds the running time up to `running_since`. `unpriced` is a model without a list price that
+    answered, `paused_day` the day at whose cap of the workspace threads paused.
     """
 
     primary_id: str
@@ -165,6 +169,9 @@ class SessionState:
     asked: tuple[str, ...] = ()
     spend: int = 0
     cap: int | None = None
+    time_rate: int = 200
+    unpriced: str | None = None
+    paused_day: str | None = None
     gen: int = 0
     dead: bool = False
     todo: bool = False
@@ -181,20 +188,18 @@ class SessionState:
     cache_creation_1h: int = 0
     web_searches: int = 0
 
-    @property
-    def is_over_budget(self) -> bool:
-        return self.cap is not None and self.spend >= self.cap
-
     def to_item(self) -> dict[str, object]:
         return _attributes(self)
 
     def due(self, at: str) -> str | None:
         """The session's entry in the sparse index: a tombstone waits for its purge, an unfinished
-        operation for its end.
+        operation for its end, what paused for a day for the next.
         """
         if self.dead:
             return f"purge/{at}"
-        return f"todo/{at}" if self.todo else None
+        if self.todo:
+            return f"todo/{at}"
+        return f"day/{self.paused_day}" if self.paused_day else None
 
     @classmethod
     def from_item(cls, item: Mapping[str, object]) -> SessionState:

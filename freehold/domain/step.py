@@ -43,7 +43,8 @@ class Reply:
     """A complete model reply as events, in order, with what only the model may see again.
 
     `uses` are the tool uses that need an answer; `denied` maps the id of a refused use to the text
-    of its result. `children` are threads this reply creates, each with its task.
+    of its result. `children` are threads this reply creates, each with its task. `cost` is None
+    where the model that served it has no list price.
     """
 
     events: tuple[ReplyEvent, ...]
@@ -54,7 +55,7 @@ class Reply:
     stop_details: WireModel | None = None
     denied: Mapping[str, str] = field(default_factory=dict)
     children: tuple[tuple[str, str], ...] = ()
-    cost: int = 0
+    cost: int | None = 0
     text: str = ""
 
 
@@ -64,6 +65,7 @@ class Summary:
 
     text: str
     usage: Usage
+    cost: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Failure:
     error: ModelError
     usage: Usage
     of_summary: bool = False
+    cost: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,14 @@ class Limits:
     max_retries: int
     max_tool_rounds: int
     max_compactions: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayReached:
+    """The workspace has spent what the operator allows it in a day: which, and in words."""
+
+    day: str
+    message: str
 
 
 def is_taken(draft: Draft, run: Run, lease: Lease) -> bool:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from freehold.domain import accounting, compaction, inputs, lifecycle
+from freehold.domain import accounting, budgets, compaction, inputs, lifecycle
 from freehold.domain.compaction import Reading
 from freehold.domain.draft import Draft
 from freehold.domain.session import Claim, Head, Use
 from freehold.domain.step import (
     CUT_SHORT,
     PAUSED,
+    DayReached,
     Failure,
     Lease,
     Limits,
@@ -32,7 +33,6 @@ from freehold.ids import new_id
 from freehold.ports import Run
 from freehold.wire.errors import session_error
 from freehold.wire.events import (
-    SessionBudgetReached,
     SessionEndTurn,
     SessionErrorEvent,
     SessionRefusal,
@@ -54,15 +54,21 @@ Request = Literal["reply", "summary"]
 
 
 def begin_turn(
-    draft: Draft, run: Run, lease: Lease, reading: Reading | None = None
+    draft: Draft,
+    run: Run,
+    lease: Lease,
+    *,
+    reading: Reading | None = None,
+    day: DayReached | None = None,
 ) -> Next | Request:
     """Claims the thread and opens the model request: for a reply, or for a summary where `reading`,
-    the conversation as of the draft's snapshot, would leave no room for one.
+    the conversation as of the draft's snapshot, would leave no room for one. At its cap the session
+    pauses instead, and so it does when the workspace is at that of its `day`.
 
     Any other answer comes with a draft that may be empty (`draft.touched`), then nothing is to
     be written.
     """
-    answer = _without_request(draft, run, lease)
+    answer = _without_request(draft, run, lease, day)
     if answer is not None:
         return answer
     head = draft.heads[run.thread_id]
@@ -77,7 +83,7 @@ def begin_turn(
     return "reply"
 
 
-def _without_request(draft: Draft, run: Run, lease: Lease) -> Next | None:
+def _without_request(draft: Draft, run: Run, lease: Lease, day: DayReached | None) -> Next | None:
     """What comes next where the model is not to be asked now; None where it is."""
     if is_taken(draft, run, lease):
         return "taken"
@@ -95,9 +101,7 @@ def _without_request(draft: Draft, run: Run, lease: Lease) -> Next | None:
     if not head.has_unread_input or head.is_blocked:
         draft.claims[thread_id] = None
         return after(draft, run, Limits(0, 0, 0, 0), SessionEndTurn())
-    if draft.session.is_over_budget:
-        draft.need("spend", "cap")
-        lifecycle.settle(draft, thread_id, "budget_reached", SessionBudgetReached())
+    if budgets.pause(draft, thread_id, day):
         draft.claims[thread_id] = None
         return "idle"
     return None
@@ -109,7 +113,7 @@ def _open_request(draft: Draft, head: Head, lease: Lease, *, takes_in: bool = Fa
     a start.
     """
     thread_id = head.thread_id
-    draft.need_budget()
+    accounting.need_budget(draft)
     if head.status == "rescheduling":
         _resume(draft, head)
     if takes_in and PAUSED not in head.taken:
@@ -142,8 +146,9 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         return "taken"
     thread_id = run.thread_id
     head = draft.heads[thread_id]
+    spent = accounting.Spent(reply.usage, reply.cost, reply.stop_reason == CUT_SHORT)
+    accounting.book_request(draft, thread_id, spent)
     if lifecycle.is_interrupted(draft.session, head):
-        accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
         return lifecycle.stop_turn(draft, thread_id)
     uses = _append_reply(draft, head, reply)
     goes_on = not uses and reply.stop_reason in (CUT_SHORT, PAUSED)
@@ -161,7 +166,6 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
         is_full=False,
         compactions=0,
     )
-    accounting.book_tokens(draft, thread_id, reply.usage, reply.cost)
     for name, task in reply.children:
         _spawn(draft, thread_id, name, task)
     if rounds > limits.max_tool_rounds:
@@ -247,7 +251,8 @@ def fail_turn(
         return "taken"
     thread_id = run.thread_id
     head, error = draft.heads[thread_id], failure.error
-    accounting.book_tokens(draft, thread_id, failure.usage, cost=0)
+    spent = accounting.Spent(failure.usage, failure.cost, is_estimated=True)
+    accounting.book_request(draft, thread_id, spent)
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id)

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
+from freehold.engine.day_spend import booking
 from freehold.errors import AmbiguousWrite, StaleRead, Unavailable
 from freehold.ids import new_id
 from freehold.keys import SessionKey
@@ -92,6 +93,7 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
         answer = transaction.plan(draft)
         if not draft.touched and not draft.extra:
             return Done(answer, draft)
+        draft.extra += booking(app, draft)
         try:
             app.log.commit(draft)
         except StaleRead:

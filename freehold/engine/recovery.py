@@ -10,13 +10,14 @@ import logging
 from dataclasses import dataclass
 
 from freehold import keys
-from freehold.domain import append, calls
-from freehold.domain.draft import Draft, Snapshot
+from freehold.domain import calls
 from freehold.engine.commit import Transaction, perform
+from freehold.engine.daily_cap import resume_sessions
 from freehold.engine.expiry import drop_expired
 from freehold.engine.history import History
 from freehold.engine.invocation import limits_of
 from freehold.engine.purge import purge_session
+from freehold.engine.todo import finish_todo
 from freehold.errors import NotFound
 from freehold.ids import timestamp
 from freehold.keys import SessionKey
@@ -78,10 +79,11 @@ def sweep(app: App, *, claims_are_dead: bool = False) -> Swept:
         visited += found.visited
         released += found.released
     for key in app.records.due("todo/"):
-        visited += _finish_todo(app, keys.parse_session(key.pk))
+        visited += finish_todo(app, keys.parse_session(key.pk))
     for key in app.records.due("purge/"):
         purge_session(app, keys.parse_session(key.pk))
         visited += 1
+    visited += resume_sessions(app)
     return Swept(visited + drop_expired(app), released)
 
 
@@ -102,43 +104,3 @@ def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -
         return Swept(1, 0)
     is_released = release(app, run)
     return Swept(int(is_released), int(is_released))
-
-
-def _finish_todo(app: App, key: SessionKey) -> bool:
-    """One transaction a thread; the last clears the mark."""
-    try:
-        while thread_id := _next_todo(app.log.read(key, every=True)):
-            _visit(app, key, thread_id)
-    except NotFound:
-        return False
-    return True
-
-
-def _next_todo(snapshot: Snapshot) -> str | None:
-    """A thread to visit; the primary where none is left but the mark still stands."""
-    if not snapshot.session.todo or snapshot.session.dead:
-        return None
-    left = [h.thread_id for h in snapshot.heads.values() if append.is_todo(snapshot.session, h)]
-    return left[0] if left else snapshot.session.primary_id
-
-
-def _visit(app: App, key: SessionKey, thread_id: str) -> None:
-    def plan(draft: Draft) -> bool:
-        if draft.session.todo:
-            append.finish_todo(draft, thread_id)
-        return True
-
-    done = perform(
-        app,
-        Transaction(
-            key,
-            thread_id,
-            actor=_ACTOR,
-            plan=plan,
-            landed=lambda *_: True,
-            inputs=History(app, key, thread_id).inputs,
-            every=True,
-        ),
-    )
-    for run in done.runs():
-        app.runs.start(run)

@@ -220,7 +220,8 @@ class _Round:
                 self._invocation.holder,
                 results,
                 self._invocation.limits,
-                spent=self._web.usage,
+                spent=self._web.spent,
+                search_cost=self._app.settings.prices.search_cost,
                 cancelled=cancelled,
             )
 

@@ -18,10 +18,12 @@ from freehold.domain.entry import Entry
 from freehold.domain.media import with_bounded_media
 from freehold.domain.step import Failure, Next, Reply, Summary
 from freehold.domain.transcript import messages_of
+from freehold.engine import day_spend
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.compaction import SUMMARY_TOKENS, SummaryReader, reply_tokens, room_of
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.pricing import priced
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.keys import SessionKey
@@ -107,13 +109,14 @@ class _Turn:
             return Outcome(_word(answer))
         self._history.refresh()
         if answer == "summary":
-            return self._advance(self._ask_for_summary())
+            return self._advance(priced(self._app, self._agent, self._ask_for_summary()))
         if set(toolset.SANDBOX_TOOLS) & set(permissions.enabled_tools(self._agent)):
             ref = SandboxRef(self._run.workspace_id, self._run.session_id)
             self._app.sandboxes.prewarm(ref)
-        return self._advance(self._ask_for_reply())
+        return self._advance(priced(self._app, self._agent, self._ask_for_reply()))
 
     def _claim(self) -> Next | plans.Request:
+        day = day_spend.reached(self._app, self._run.workspace_id)
         done = perform(
             self._app,
             Transaction(
@@ -121,7 +124,7 @@ class _Turn:
                 self._run.thread_id,
                 actor=self._run.name,
                 plan=lambda draft: plans.begin_turn(
-                    draft, self._run, self._invocation.lease(), self._reading()
+                    draft, self._run, self._invocation.lease(), reading=self._reading(), day=day
                 ),
                 landed=self._landed_claim,
                 inputs=self._read,

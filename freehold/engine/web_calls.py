@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from threading import Lock
 
 from freehold.domain import permissions
-from freehold.domain.accounting import total
+from freehold.domain.accounting import Spent
 from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
 from freehold.engine.environment import read_environment
 from freehold.engine.history import History
+from freehold.engine.pricing import spent_by
 from freehold.errors import ToolError, WebCallStopped
 from freehold.keys import SessionKey
 from freehold.ports import App, SandboxRef, Usage, WebCall
@@ -63,10 +64,14 @@ class WebCalls:
         self._ended: list[WebCall] = []
 
     @property
-    def usage(self) -> Usage:
+    def spent(self) -> list[Spent]:
         """What the calls that have ended spent of the model."""
         with self._lock:
-            return total(call.usage for call in self._ended)
+            usages = [call.usage for call in self._ended]
+        if not any(usage != Usage() for usage in usages):
+            return []
+        agent = self._grounds().agent
+        return [spent_by(self._app, agent, usage) for usage in usages]
 
     def execute(self, call: ToolCall) -> ToolResult | None:
         """The call's result; None when this invocation ends before it has one."""

@@ -16,19 +16,18 @@ from freehold.keys import SessionKey
 from freehold.ports import App, Condition, Item, Value, Write
 from freehold.services import changes
 from freehold.services.agents import load_agent, session_agent
+from freehold.services.budgets import require_list_prices
 from freehold.services.changes import Change
 from freehold.services.idempotency import Once
 from freehold.services.keys import Caller
 from freehold.services.session_view import render
-from freehold.session_doc import SessionDoc, StoredDoc, read_doc, write_doc
+from freehold.session_doc import SessionDoc, read_doc, write_doc
 from freehold.wire.agents import Agent
 from freehold.wire.environments import Environment
-from freehold.wire.events import SessionUpdatedEvent
 from freehold.wire.sessions import (
     CreateSession,
     DeletedSession,
     Session,
-    UpdateSession,
 )
 
 
@@ -63,6 +62,9 @@ def create_session(
         doc = _doc(key, timestamp(now), agent, request)
         web_rules.check_within(doc.agent.tools, environment)
         draft = _first_commit(app, caller, key, thread_id, agent.name)
+        if request.budget is not None:
+            require_list_prices(app, doc.agent)
+            draft.set_session(cap=request.budget.cap)
         if events:
             append.append_events(draft, events)
         session = render(app, doc, draft.session, draft.primary)
@@ -108,7 +110,8 @@ def _first_commit(
     head = Head(
         thread_id=thread_id, parent_id=None, agent_name=agent_name, created_at=at, updated_at=at
     )
-    state = SessionState(primary_id=thread_id, updated_at=at)
+    rate = app.settings.prices.time_rate
+    state = SessionState(primary_id=thread_id, time_rate=rate, updated_at=at)
     draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor=caller.key_id, now=now)
     draft.born(head)
     return draft
@@ -137,7 +140,7 @@ def _usable_environment(app: App, caller: Caller, environment_id: str) -> tuple[
     """The environment and its revision. A refusal is readable here; the transaction's conditions
     decide.
     """
-    item = _environment_item(app, caller, environment_id) if is_id("env", environment_id) else None
+    item = environment_item(app, caller, environment_id) if is_id("env", environment_id) else None
     if item is None:
         raise NotFound(f"Environment {environment_id} not found.")
     if item.get("archived"):
@@ -148,7 +151,7 @@ def _usable_environment(app: App, caller: Caller, environment_id: str) -> tuple[
     return unpack(app.blobs, item, Environment), item["revision"]
 
 
-def _environment_item(app: App, caller: Caller, environment_id: str) -> Item | None:
+def environment_item(app: App, caller: Caller, environment_id: str) -> Item | None:
     """As stored; None where it was never made, or was deleted."""
     item = app.records.get([keys.environment(caller.workspace_id, environment_id)])[0]
     return item if item is not None and "revision" in item else None
@@ -177,63 +180,6 @@ def retrieve_session(app: App, caller: Caller, session_id: str) -> Session:
     key, snapshot = locate_session(app, caller, session_id)
     stored = read_doc(app.records, app.blobs, key)
     return render(app, stored.doc, snapshot.session, snapshot.primary)
-
-
-def update_session(app: App, caller: Caller, session_id: str, request: UpdateSession) -> Session:
-    """Title, metadata, the agent's tools; `session.updated` carries only what changed, and a no-op
-    writes nothing (BEHAVIOUR 5.4). Raises InvalidRequest for the agent of a session that is not
-    idle, and for web tools beyond the environment; what changes applies from the next turn.
-    """
-    key, _ = locate_session(app, caller, session_id)
-
-    def plan(draft: Draft) -> StoredDoc:
-        stored = read_doc(app.records, app.blobs, key)
-        if draft.session.archived_at or draft.session.dead:
-            raise InvalidRequest("Cannot update an archived session.")
-        if request.changes_agent:
-            _require_idle(draft)
-        changed = request.apply(stored.doc.title, stored.doc.metadata, stored.doc.agent)
-        if not changed:
-            return stored
-        doc = stored.doc.model_copy(update={**changed, "updated_at": draft.at})
-        if "agent" in changed:
-            _check_reach(app, caller, doc)
-        shown = {k: v for k, v in changed.items() if v or k == "title"}
-        draft.need("archived_at")
-        draft.emit(draft.session.primary_id, SessionUpdatedEvent, **shown)
-        draft.extra.append(write_doc(app.blobs, key, doc, stored.revision + 1))
-        return StoredDoc(doc, stored.revision + 1)
-
-    perform(
-        app,
-        Transaction(
-            key,
-            "",
-            actor=caller.key_id,
-            plan=plan,
-            landed=lambda *_: read_doc(app.records, app.blobs, key),
-        ),
-    )
-    return retrieve_session(app, caller, session_id)
-
-
-def _require_idle(draft: Draft) -> None:
-    """No turn that has begun sees another agent in its middle."""
-    draft.need("running")
-    if draft.session.running:
-        raise InvalidRequest(
-            "`agent` can only be updated while the session is idle. "
-            "Interrupt it and wait for idle first."
-        )
-
-
-def _check_reach(app: App, caller: Caller, doc: SessionDoc) -> None:
-    """As at creation. Where the environment was deleted by force, every call is refused when it is
-    made.
-    """
-    item = _environment_item(app, caller, doc.environment_id)
-    if item is not None:
-        web_rules.check_within(doc.agent.tools, unpack(app.blobs, item, Environment))
 
 
 def archive_session(app: App, caller: Caller, session_id: str) -> Session:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
-from freehold.domain.accounting import server_tool_use
+from freehold.domain import accounting
 from freehold.domain.draft import Snapshot
 from freehold.domain.session import Head
 from freehold.errors import InvalidRequest, NotFound
@@ -16,7 +17,6 @@ from freehold.services.keys import Caller
 from freehold.services.paging import Cursor
 from freehold.services.sessions import locate_session
 from freehold.session_doc import read_doc
-from freehold.wire.events import CacheCreationUsage
 from freehold.wire.lists import EventList, EventPage, ThreadEventList, ThreadList, ThreadPage
 from freehold.wire.sessions import SessionAgent
 from freehold.wire.threads import (
@@ -85,14 +85,16 @@ def render(app: App, key: SessionKey, head: Head, agent: SessionAgent) -> Sessio
     """The thread as the API shows it. `stats` is null until it first ran, `usage` until it first
     idled (BEHAVIOUR 0).
     """
+    now = app.clock()
+    has_idled = head.used and head.seal is not None
     return SessionThread(
         id=head.thread_id,
         session_id=key.session_id,
         parent_thread_id=head.parent_id,
         agent=SessionThreadAgent.of(agent),
         status=_status(head),
-        usage=_usage(head) if head.used and head.seal is not None else None,
-        stats=_stats(app, head) if head.used else None,
+        usage=accounting.usage_of_thread(head, now, SessionThreadUsage) if has_idled else None,
+        stats=_stats(head, now) if head.used else None,
         workflow_run_id=None,
         created_at=head.created_at,
         updated_at=head.updated_at,
@@ -107,33 +109,11 @@ def _status(head: Head) -> SessionThreadStatus:
     return head.status
 
 
-def _active_seconds(app: App, head: Head) -> float:
-    if head.running_since is None:
-        return head.active_us / 1e6
-    since = parse_timestamp(head.running_since)
-    return head.active_us / 1e6 + max(0.0, (app.clock() - since).total_seconds())
-
-
-def _stats(app: App, head: Head) -> SessionThreadStats:
-    end = parse_timestamp(head.archived_at) if head.archived_at else app.clock()
+def _stats(head: Head, now: datetime) -> SessionThreadStats:
+    end = parse_timestamp(head.archived_at) if head.archived_at else now
     lived = (end - parse_timestamp(head.created_at)).total_seconds()
     return SessionThreadStats(
-        active_seconds=_active_seconds(app, head),
+        active_seconds=accounting.active_seconds(head, now),
         duration_seconds=max(0.0, lived),
         startup_seconds=0.0,
-    )
-
-
-def _usage(head: Head) -> SessionThreadUsage:
-    spent = head.usage
-    return SessionThreadUsage(
-        input_tokens=spent.get("input_tokens", 0),
-        output_tokens=spent.get("output_tokens", 0),
-        cache_read_input_tokens=spent.get("cache_read_input_tokens", 0),
-        cache_creation=CacheCreationUsage(
-            ephemeral_5m_input_tokens=spent.get("cache_creation_5m", 0),
-            ephemeral_1h_input_tokens=spent.get("cache_creation_1h", 0),
-        ),
-        active_seconds=head.active_us / 1e6,
-        server_tool_use=server_tool_use(spent.get("web_searches", 0)),
     )

@@ -14,7 +14,7 @@ from freehold.wire.refusals import not_yet
 from freehold.wire.session_agent import SessionAgent
 from freehold.wire.session_agent_input import SessionAgentParams, SessionAgentUpdateParams
 from freehold.wire.session_resources import OutcomeEvaluationResource, SessionResource
-from freehold.wire.usage import BudgetLimit, SessionUsage
+from freehold.wire.usage import BudgetLimit, BudgetLimitParams, SessionUsage
 
 __all__ = [
     "CreateSession",
@@ -96,7 +96,7 @@ class CreateSession(WireModel):
     ] = Field(default_factory=list)
     resources: Annotated[None, not_yet("resources")] = None
     vault_ids: Annotated[None, not_yet("vault_ids")] = None
-    budget: Annotated[None, not_yet("budget")] = None
+    budget: BudgetLimitParams | None = None
 
     @property
     def agent_id(self) -> str:
@@ -115,7 +115,7 @@ class UpdateSession(WireModel):
     title: str | None = None
     metadata: MetadataPatch = Field(default_factory=dict)
     agent: SessionAgentUpdateParams | None = None
-    budget: Annotated[None, not_yet("budget")] = None
+    budget: BudgetLimitParams | None = None
     vault_ids: list[str] | None = None
 
     @field_validator("vault_ids")
@@ -123,6 +123,11 @@ class UpdateSession(WireModel):
     def _fixed(cls, vault_ids: list[str] | None) -> None:
         if vault_ids is not None:
             raise InvalidRequest("`vault_ids` cannot be changed after a session was created.")
+
+    @property
+    def changes_budget(self) -> bool:
+        """Whether it concerns the budget at all; None then removes it."""
+        return "budget" in self.model_fields_set
 
     @property
     def changes_agent(self) -> bool:

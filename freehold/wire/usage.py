@@ -1,7 +1,10 @@
 """Tokens, money and time as the API reports them (BEHAVIOUR 10)."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
+from pydantic import Field
+
+from freehold.money import CENT, whole_cents
 from freehold.wire.base import Omittable, WireModel
 
 
@@ -10,6 +13,30 @@ class MonetaryAmount(WireModel):
 
     amount: str
     currency: Literal["USD"] = "USD"
+
+    @classmethod
+    def of(cls, amount: int) -> Self:
+        """An amount in units of `money`, rounded."""
+        return cls(amount=str(whole_cents(amount)))
+
+
+class MonetaryAmountParams(WireModel):
+    """Whole cents above 0, without decimals or leading zeros."""
+
+    amount: Annotated[str, Field(pattern="^[1-9][0-9]{0,14}$")]
+    currency: Literal["USD"]
+
+
+class BudgetLimitParams(WireModel):
+    """A budget as sent."""
+
+    type: Literal["limit"]
+    max_list_cost: MonetaryAmountParams
+
+    @property
+    def cap(self) -> int:
+        """In units of `money`."""
+        return int(self.max_list_cost.amount) * CENT
 
 
 class BudgetLimit(WireModel):

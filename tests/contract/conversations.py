@@ -247,12 +247,12 @@ def place(world, directory, *, sandbox=None, **settings):
 
 
 @contextmanager
-def conversation(place, *, tools=(ASKING, LOOKUP)):
+def conversation(place, *, tools=(ASKING, LOOKUP), **fields):
     """A new session. At the end every transcript was accepted, and the stream told the history,
     each queued event once more before.
     """
     client = place.server.client()
-    session_id = new_session(client, tools=list(tools)).id
+    session_id = new_session(client, tools=list(tools), **fields).id
     place.sandbox.reset()
     talk = Conversation(place, client, session_id, len(place.api.requests))
     if place.is_streaming:

@@ -144,6 +144,7 @@ def _words(ids):
         ("LimitedNetworkParams", "allow_package_managers"): [False, None],
         **{("PackagesParams", name): [[], None] for name in packages},
         ("UpdateSession", "vault_ids"): [None],
+        ("MonetaryAmountParams", "amount"): ["2500"],
         ("UserInterruptEventParams", "session_thread_id"): [ids["thread_id"], None],
         ("UserToolConfirmationEventParams", "result"): ["deny", "allow"],
         ("Base64ImageSource", "media_type"): ["image/png"],

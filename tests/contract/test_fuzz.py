@@ -45,6 +45,7 @@ SEMANTIC = {
     "POST /v1/sessions/{session_id}/events": [
         (400, r"Invalid user\.\w+ event at events\[0\]: no "),
     ],
+    "POST /v1/sessions/{session_id}": [(400, "budget can only be set when a session is created")],
 }
 """Refusals of what fits, by operation: by what is there, not by shape."""
 

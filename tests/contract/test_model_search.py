@@ -119,7 +119,7 @@ def test_pages_come_with_what_was_quoted_from_them_and_quoted_ones_first(api, we
         (BLOG, "Blog", "Blog"),
     ]
     assert {b["type"] for b in blocks} == {"search_result"}
-    assert call.usage == Usage(input_tokens=11, output_tokens=7)
+    assert call.usage == Usage(input_tokens=11, output_tokens=7, model=MODEL)
 
 
 def test_a_page_that_the_agent_may_not_reach_is_left_out(api, web):

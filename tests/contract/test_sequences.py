@@ -110,7 +110,9 @@ SEQUENCES = {
         "_interrupts", "an_interrupt_of_an_idle_session_is_recorded_and_changes_nothing"
     ),
     "7.6 of one thread": _in("", "an_interrupt_names_a_thread_of_the_session"),
-    "7.6 at the budget cap": [NotYet("budget")],
+    "7.6 at the budget cap": _in(
+        "_budgets", "an_interrupt_at_the_cap_is_accepted_and_not_recorded"
+    ),
     "7.6 with an outcome": [NotYet("user.define_outcome")],
     "7.7 queued while a call runs": _in(
         "_interrupts", "messages_sent_while_a_call_runs_are_read_together_without_an_idle"
@@ -143,7 +145,13 @@ SEQUENCES = {
         Done(f"{_COMPACTION}::test_a_session_that_outgrows_the_window_is_summarized_and_goes_on"),
         Done("tests/unit/test_compaction.py::test_summaries_in_a_row_have_a_limit"),
     ],
-    "7.10 budget pause": [NotYet("budget")],
+    "7.10 budget pause": _in(
+        "_budgets",
+        "a_turn_pauses_before_the_next_request_and_a_raise_resumes_it",
+        "a_removal_resumes_the_turn",
+        "a_turn_that_crosses_and_finishes_says_end_turn",
+        "a_call_that_asks_outranks_the_cap_and_may_be_answered",
+    ),
     "7.11 update": _in(
         "_session",
         "an_update_tells_what_changed_and_applies_from_the_next_turn",

@@ -333,7 +333,7 @@ def test_what_an_update_cannot_change_is_refused_whole(stage, session):
     update = stage.client.beta.sessions.update
     for fields, words in (
         ({"vault_ids": ["vlt_x"]}, "vault_ids"),
-        ({"budget": {"type": "limit"}}, "`budget` is not supported"),
+        ({"budget": {"type": "limit"}}, "budget.max_list_cost"),
         ({"agent": {"mcp_servers": [{}]}}, "`agent.mcp_servers of a session update`"),
         ({"agent": {"model": "claude-opus-5"}}, 'unknown field "agent.model"'),
         ({"agent": {"system": "x"}}, 'unknown field "agent.system"'),

@@ -24,6 +24,7 @@ from freehold.wire import (
     sessions,
     tool_input,
     tools,
+    usage,
     user_events,
 )
 from tests.contract.sdk_surface import param_name, required_keys, typed_dicts
@@ -96,6 +97,7 @@ NESTED = {
     "PlainTextDocumentSource": content.PlainTextDocumentSource,
     "URLDocumentSource": content.URLDocumentSource,
     "FileDocumentSource": content.FileDocumentSource,
+    "BudgetLimit": usage.BudgetLimitParams,
 }
 
 AGENT = {"name": "a", "model": "m"}
@@ -126,7 +128,6 @@ REFUSED = {
     "CustomSkill": (agents.CreateAgent, {**AGENT, "skills": [{"type": "custom"}]}),
     "MCPToolset": (agents.CreateAgent, {**AGENT, "tools": [{"type": "mcp_toolset"}]}),
     "AutoPolicy": _policy("auto"),
-    "BudgetLimit": (sessions.CreateSession, {**SESSION, "budget": {"type": "limit"}}),
     "GitHubRepositoryResource": (
         sessions.CreateSession,
         {**SESSION, "resources": [{"type": "github_repository"}]},

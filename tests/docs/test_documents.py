@@ -53,7 +53,7 @@ def _refused_features():
 
 def test_every_feature_that_is_refused_is_among_the_divergences():
     features = _refused_features()
-    assert {"budget", "mcp_toolset", "packages"} <= features
+    assert {"mcp_toolset", "packages", "resources"} <= features
     text = (ROOT / "docs/divergences.md").read_text()
     assert not [feature for feature in sorted(features) if f"`{feature}`" not in text]
 
@@ -111,7 +111,7 @@ def test_every_command_has_help():
         *app.registered_commands,
         *(c for group in app.registered_groups for c in group.typer_instance.registered_commands),
     ]
-    assert len(commands) == 10
+    assert len(commands) == 11
     assert not [command for command in commands if not (command.callback.__doc__ or "").strip()]
 
 

@@ -49,6 +49,9 @@ def test_every_key_is_documented():
         ({"cors_origins": '["*"]'}, "cors_origins"),
         ({"reserved_concurrency": '{"nobody": 5}'}, "nobody"),
         ({"alarm_email": "somebody"}, "alarm_email"),
+        ({"prices": "no/such/file.json"}, "no/such/file.json"),
+        ({"prices": "freehold/list_prices.json"}, "longer than 2000 characters"),
+        ({"workspace_daily_cap": "much"}, "workspace_daily_cap"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from freehold.domain.session import Use
 from freehold.errors import NotFound
 from freehold.services import events as service
-from freehold.services import sessions
+from freehold.services import session_updates, sessions
 from freehold.wire.event_input import SendEvents
+from freehold.wire.sessions import UpdateSession
 from tests.protocol.world import Worker, World
 
 
@@ -16,7 +17,12 @@ def _send(world: World, label: str, *events: dict[str, object]) -> Worker:
     def work() -> list[str]:
         sent = service.send_events(world.app, world.caller, world.key.session_id, request)
         ids = [str(event["id"]) for event in sent.data]
-        world.acked += ids
+        # An interrupt at the budget's cap is accepted and not recorded (BEHAVIOUR 10).
+        world.acked += [
+            str(event["id"])
+            for event in sent.data
+            if world.cap is None or event["type"] != "user.interrupt"
+        ]
         return ids
 
     return world.spawn(label, work)
@@ -39,6 +45,18 @@ def interrupt(world: World, text: str | None = None) -> Worker:
     content = [{"type": "text", "text": text}]
     said = [] if text is None else [{"type": "user.message", "content": content}]
     return _send(world, "interrupt", {"type": "user.interrupt"}, *said)
+
+
+def set_budget(world: World, cents: int | None) -> Worker:
+    """A client replaces the budget, or removes it."""
+    amount = {"amount": str(cents), "currency": "USD"}
+    budget = None if cents is None else {"type": "limit", "max_list_cost": amount}
+    request = UpdateSession.model_validate({"budget": budget})
+
+    def work() -> None:
+        session_updates.update_session(world.app, world.caller, world.key.session_id, request)
+
+    return world.spawn(f"budget {cents}", work)
 
 
 def confirm(world: World, use_id: str, result: str = "allow") -> Worker:

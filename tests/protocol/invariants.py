@@ -209,7 +209,7 @@ class _Checker:
         self.require(fact[2] == "requires_action" or not open_uses, "idle with an open tool use")
         answered = not self.fed or fact[2] != "end_turn" or fact[3]
         self.require(answered, "a turn ended though its input was not answered")
-        self.fed = self.fed and fact[2] == "requires_action"
+        self.fed = self.fed and fact[2] in ("requires_action", "budget_reached")
         self.thread, self.thread_reason = "idle", fact[2]
 
     def on_thread_rescheduled(self, fact, _):

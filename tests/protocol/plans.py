@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from freehold.domain import append, calls, turn
 from freehold.ids import new_id
-from freehold.ports import Usage
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
     UserCustomToolResultEvent,
@@ -36,10 +35,7 @@ def fail_turn(stage, failure=ERROR, limits=LIMITS, n=0, **run):
     return turn.fail_turn(draft, stage.run(n, **run), "me", failure, limits), draft
 
 
-NOTHING = Usage()
-
-
-def finish_tools(stage, results=None, *, spent=NOTHING, cancelled=False, limits=LIMITS, **run):
+def finish_tools(stage, results=None, *, spent=(), cancelled=False, limits=LIMITS, **run):
     draft = stage.draft()
     given = {event_id: ToolResult.text(text) for event_id, text in (results or {}).items()}
     run_ = stage.run(**run)

@@ -68,6 +68,7 @@ def seed_session(
     app: App,
     *,
     cap: int | None = None,
+    time_rate: int = 200,
     agent: SessionAgent | None = None,
     environment_id: str | None = None,
 ) -> tuple[SessionKey, Caller]:
@@ -82,7 +83,7 @@ def seed_session(
         created_at=at,
         updated_at=at,
     )
-    state = SessionState(primary_id=head.thread_id, cap=cap, updated_at=at)
+    state = SessionState(primary_id=head.thread_id, cap=cap, time_rate=time_rate, updated_at=at)
     draft = Draft(Snapshot(key, state, {}), commit_id=new_id("cmt"), actor="test", now=app.clock())
     draft.born(head)
     doc = SessionDoc(

@@ -68,7 +68,7 @@ class Stage:
             child = Head(new_id("sthr"), self.threads[0], "helper", timestamp(NOW))
             self.threads.append(child.thread_id)
             self.put(Write(self.key.head(child.thread_id), put=child.to_item()))
-        self.session(threads=1 + children)
+        self.session(threads=1 + children, time_rate=0)
 
     # ------------------------------------------------------------ the state
     def put(self, write: Write) -> None:

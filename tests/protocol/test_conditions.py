@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from freehold.domain import append, calls, turn
+from freehold.domain import append, budgets, calls, turn
 from freehold.domain.draft import Draft
 from freehold.ids import new_id
-from freehold.ports import Usage, Write
+from freehold.money import CENT
+from freehold.ports import Write
 from freehold.toolset import ToolResult
 from freehold.wire.events import (
+    SessionUpdatedEvent,
     SystemMessageEvent,
     UserInterruptEvent,
     UserMessageEvent,
     UserToolConfirmationEvent,
 )
+from freehold.wire.usage import BudgetLimitParams, MonetaryAmountParams
 from tests.protocol.stage import (
     EARLIER,
     ERROR,
@@ -99,7 +102,7 @@ def fail_with(failure) -> Callable[[Stage, Draft], None]:
 
 def finish_tools(stage: Stage, draft: Draft) -> None:
     results = {u.event_id: ToolResult.text("ok") for u in draft.heads[stage.threads[0]].uses}
-    calls.finish_tools(draft, stage.run(), "me", results, LIMITS, spent=Usage(), cancelled=False)
+    calls.finish_tools(draft, stage.run(), "me", results, LIMITS, cancelled=False)
     assert draft.touched
 
 
@@ -109,6 +112,21 @@ def release(stage: Stage, draft: Draft) -> None:
 
 def finish_todo(stage: Stage, draft: Draft) -> None:
     append.finish_todo(draft, stage.threads[1])
+
+
+def _change_budget(draft: Draft, wanted: BudgetLimitParams | None) -> None:
+    assert budgets.change(draft, wanted)
+    draft.emit(draft.session.primary_id, SessionUpdatedEvent)
+    budgets.resume(draft)
+
+
+def raise_budget(stage: Stage, draft: Draft) -> None:
+    cent = MonetaryAmountParams(amount="1", currency="USD")
+    _change_budget(draft, BudgetLimitParams(type="limit", max_list_cost=cent))
+
+
+def remove_budget(stage: Stage, draft: Draft) -> None:
+    _change_budget(draft, None)
 
 
 def archive(stage: Stage, draft: Draft) -> None:
@@ -201,6 +219,20 @@ def child_to_visit(stage: Stage) -> None:
     stage.session(gen=1, todo=True)
 
 
+def paused(stage: Stage) -> None:
+    stage.head(status="budget_reached", epoch=1, pending=(MESSAGE,)).session(cap=3, spend=3)
+
+
+def two_paused(stage: Stage) -> None:
+    paused(stage)
+    stage.head(1, status="budget_reached", epoch=1, pending=(MESSAGE,))
+
+
+def child_paused_to_visit(stage: Stage) -> None:
+    stage.head(1, status="budget_reached", epoch=1, pending=(MESSAGE,))
+    stage.session(cap=3, spend=3, todo=True)
+
+
 class Case(NamedTuple):
     """`session` and `claim` name the facts that the plan rests on in that state."""
 
@@ -215,7 +247,9 @@ class Case(NamedTuple):
         return f"{self.plan.__qualname__.split('.')[0]}-{self.state.__name__}"
 
 
-SETTLES = ("running", "asks", "asked", "rescheduled")
+SETTLES = ("running", "asks", "asked", "rescheduled", "cap")
+CLAIMS = ("cap", "unpriced", "running_since")
+CHANGES = (*CLAIMS, "running", "overspent")
 CASES = [
     Case(idle, append_message, ("running", "gen", "rescheduled")),
     Case(running, append_message, ()),
@@ -229,9 +263,9 @@ CASES = [
     Case(parked, answer, ("gen", "running", "asks", "asked", "rescheduled")),
     Case(half_answered, answer, ("gen", "running", "asks", "asked")),
     Case(parked_behind_an_interrupt, answer_behind_an_interrupt, ("gen", *SETTLES)),
-    Case(running, begin_turn, ("gen", "cap"), ("taken",)),
-    Case(budgeted, begin_turn, ("gen", "cap", "spent"), ("taken",)),
-    Case(at_the_cap, begin_turn, ("gen", "cap", "spend", *SETTLES), ("taken",)),
+    Case(running, begin_turn, ("gen", *CLAIMS), ("taken",)),
+    Case(budgeted, begin_turn, ("gen", *CLAIMS, "spent"), ("taken",)),
+    Case(at_the_cap, begin_turn, ("gen", "spend", *SETTLES), ("taken",)),
     Case(interrupted, begin_turn, ("gen", *SETTLES), ("taken",)),
     Case(interrupted_with_a_message, begin_turn, ("gen", *SETTLES), ("taken",)),
     Case(lapsed, begin_turn, ("gen",), ("taken", "renewed")),
@@ -254,6 +288,11 @@ CASES = [
     Case(executing, finish_tools, ("gen",), ("taken", "gone")),
     Case(asking, release, ("gen",)),
     Case(child_to_visit, finish_todo, ("todo", "gen", *SETTLES), children=1),
+    Case(child_paused_to_visit, finish_todo, ("todo", "gen", "running", "cap"), children=1),
+    Case(budgeted, raise_budget, CHANGES),
+    Case(paused, raise_budget, (*CHANGES, "gen", "rescheduled")),
+    Case(two_paused, raise_budget, (*CHANGES, "gen", "rescheduled", "todo"), children=1),
+    Case(paused, remove_budget, ("cap", "running", "gen", "rescheduled")),
     Case(idle, archive, ("running", "archived_at")),
     Case(idle, delete, ("running",)),
 ]
@@ -267,6 +306,9 @@ SESSION_CHANGES: dict[str, dict[str, Any]] = {
     "cap": {"cap": 7},
     "spend": {"spend": 7},
     "spent": {"spend": 10},
+    "overspent": {"spend": CENT},
+    "unpriced": {"unpriced": "claude-nobody-9"},
+    "running_since": {"running_since": EARLIER},
     "threads": {"threads": 7},
     "archived_at": {"archived_at": LATER},
 }

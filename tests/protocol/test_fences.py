@@ -8,7 +8,6 @@ import pytest
 
 from freehold.domain import calls, turn
 from freehold.ids import new_id
-from freehold.ports import Usage
 from tests.protocol.plans import (
     begin_tools,
     begin_turn,
@@ -76,9 +75,7 @@ def test_a_thread_that_is_not_there_is_taken(tmp_path, plan):
         begin_tools: lambda: calls.begin_tools(draft, run, LEASE, "boot"),
         finish_turn: lambda: turn.finish_turn(draft, run, "me", text_reply(), LIMITS),
         fail_turn: lambda: turn.fail_turn(draft, run, "me", ERROR, LIMITS),
-        finish_tools: lambda: calls.finish_tools(
-            draft, run, "me", {}, LIMITS, spent=Usage(), cancelled=False
-        ),
+        finish_tools: lambda: calls.finish_tools(draft, run, "me", {}, LIMITS, cancelled=False),
         release: lambda: calls.release(draft, run, LIMITS, failed=False),
     }
     assert answers[plan]() in ("taken", False)

@@ -143,7 +143,7 @@ class Walk:
     def __init__(self, case: Case, seed: int, tmp_path) -> None:
         self.rng = random.Random(seed)
         self.case = case
-        self.world = World(
+        self.world = self.make_world(
             tmp_path,
             replies=case.replies,
             leg_turns=case.leg_turns,
@@ -159,6 +159,9 @@ class Walk:
         self.requests: list[Worker | None] = [None] * len(self.scripts)
         self.wrong: list[Worker] = []
         self.trace: list[str] = []
+
+    def make_world(self, tmp_path, **given) -> World:
+        return World(tmp_path, **given)
 
     def run(self) -> None:
         faults_until = LENGTH // 2
@@ -183,6 +186,10 @@ class Walk:
             for feed in self.world.feeds.values()
             for entry in feed.entries
         )
+        self.check_end()
+
+    def check_end(self) -> None:
+        """Nothing is left to do."""
         primary = self.world.snapshot.session.primary_id
         COVERED["compacted"] += self.world.kinds(primary).count("agent.thread_context_compacted")
         session = self.world.snapshot.session

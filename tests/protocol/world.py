@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from freehold.errors import (
 )
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
-from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, Write
+from freehold.list_prices import ListPrices, shipped_prices
+from freehold.ports import App, BlockDone, BlockStarted, ReplyDone, Run, Usage, UsageSeen, Write
 from freehold.settings import Settings
 from freehold.testing.faulty_records import Killed
 from freehold.toolset import ToolResult
@@ -140,6 +141,11 @@ class World:
     tmp_path: Path
     replies: Sequence[Sequence[str]] = (("text",),)
     cap: int | None = None
+    time_rate: int = 0
+    daily_cap: int | None = None
+    prices: ListPrices = field(default_factory=shipped_prices)
+    metered: Callable[[], Usage] = lambda: Usage(input_tokens=1, output_tokens=1)
+    """What a request to the model spends."""
     leg_turns: int = 400
     max_retries: int = 1
     torn: bool = False
@@ -177,6 +183,8 @@ class World:
                 leg_turns=self.leg_turns,
                 max_model_retries=self.max_retries,
                 context_window=self.window,
+                prices=self.prices,
+                workspace_daily_cap=self.daily_cap,
             ),
             records=_Stepped(self),
             blobs=blobs,
@@ -190,7 +198,9 @@ class World:
             web=_Web(self),
         )
         agent = asking_agent(policies={**POLICIES, **_WEB_POLICIES})
-        self.key, self.caller = seed_session(self.app, cap=self.cap, agent=agent)
+        self.key, self.caller = seed_session(
+            self.app, cap=self.cap, time_rate=self.time_rate, agent=agent
+        )
         self.observe()
 
     def _clock(self) -> datetime:
@@ -420,6 +430,10 @@ class _Reply:
         if decision == "crash":
             raise Killed
         world.model_requests.append(worker.run.thread_id)
+        usage = world.metered()
+        if decision == "cut":
+            yield UsageSeen(usage)
+            raise ModelError("model_request_failed", "cut off", retryable=True)
         if decision == "error":
             raise ModelError("model_overloaded", "busy", retryable=True)
         if decision == "refuse":
@@ -433,7 +447,7 @@ class _Reply:
             raise ModelStopped
         if self._is_summary:
             yield BlockDone(0, {"type": "text", "text": "What was."})
-            yield ReplyDone("end_turn", Usage(input_tokens=1, output_tokens=1))
+            yield ReplyDone("end_turn", usage)
             return
         head = world.snapshot.heads[worker.run.thread_id]
         threads = sorted(world.snapshot.heads)
@@ -447,7 +461,8 @@ class _Reply:
             yield BlockStarted(n, "tool_use")
             use = {"type": "tool_use", "id": tool_id, "name": name, "input": _INPUTS.get(name, {})}
             yield BlockDone(n, use)
-        usage = Usage(input_tokens=10**6 if word == "full" else 1, output_tokens=1)
+        if word == "full":
+            usage = replace(usage, input_tokens=10**6)
         yield ReplyDone("tool_use" if names else "end_turn", usage)
 
 
@@ -529,13 +544,12 @@ class _Web:
 
     def search(self, query, **rules):
         del query, rules
-        return _WebCall(self._world)
+        return _WebCall(self._world, self._world.metered())
 
 
 class _WebCall:
-    usage = Usage()
-
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, usage: Usage | None = None) -> None:
+        self.usage = usage or Usage()
         self._world = world
         self._closed = False
 

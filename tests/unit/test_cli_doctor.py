@@ -184,6 +184,7 @@ def test_the_command_prints_every_check_and_fails_when_something_is_missing(caps
         "Container engine",
         "Disk",
         "Clock",
+        "List prices",
         "Model",
     ]
     assert ended.value.code == (0 if found["ok"] else 1)

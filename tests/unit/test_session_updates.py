@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from freehold.errors import InvalidRequest
-from freehold.services.sessions import update_session
+from freehold.services.session_updates import update_session
 from freehold.testing.script import script
 from freehold.wire.sessions import UpdateSession
 from tests.unit.sessions import Bench

@@ -28,6 +28,7 @@ class ReplyBuilder:
         self._blocks: dict[int, JsonObject] = {}
         self._inputs: dict[int, list[str]] = {}
         self._metered: dict[str, Any] = {}
+        self._model = ""
         self._stop_reason: str | None = None
         self._stop_details: JsonObject | None = None
         self._has_begun = False
@@ -45,6 +46,7 @@ class ReplyBuilder:
         kind = event.get("type")
         if kind == "message_start":
             self._has_begun = True
+            self._model = str(event["message"].get("model") or "")
             yield self._meter(event["message"].get("usage"))
         elif kind == "content_block_start":
             yield from self._start(event["index"], event["content_block"])
@@ -130,6 +132,8 @@ class ReplyBuilder:
             cache_read_input_tokens=int(self._metered.get("cache_read_input_tokens") or 0),
             cache_creation_5m=max(for_minutes, created - for_hour),
             cache_creation_1h=for_hour,
+            model=self._model,
+            speed=str(self._metered.get("speed") or ""),
         )
 
 

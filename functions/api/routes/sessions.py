@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from freehold.ports import App
-from freehold.services import session_list, sessions
+from freehold.services import session_list, session_updates, sessions
 from freehold.wire.sessions import (
     CreateSession,
     DeletedSession,
@@ -33,7 +33,7 @@ def retrieve_session(app: App, request: Request[NoQuery, NoBody]) -> Session:
 def update_session(app: App, request: Request[NoQuery, UpdateSession]) -> Session:
     """Update a session: what is omitted stays."""
     session_id = request.ids["session_id"]
-    return sessions.update_session(app, request.caller, session_id, request.body)
+    return session_updates.update_session(app, request.caller, session_id, request.body)
 
 
 def archive_session(app: App, request: Request[NoQuery, NoBody]) -> Session:

@@ -1,0 +1,15 @@
+"""Money as exact integers. The unit is the ninth part of a picodollar.
+
+A price with at most six decimals per million tokens is a whole number of units for one token, and
+$0.08 an hour is 200 for a microsecond: nothing is rounded before it is shown.
+"""
+
+from __future__ import annotations
+
+DOLLAR = 9 * 10**12
+CENT = DOLLAR // 100
+
+
+def whole_cents(amount: int) -> int:
+    """As the API reports it: half a cent and more is a cent (BEHAVIOUR 10)."""
+    return (amount + CENT // 2) // CENT
