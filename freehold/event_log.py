@@ -19,7 +19,7 @@ from freehold.domain import chain
 from freehold.domain.draft import Draft, DraftEntry, Snapshot
 from freehold.domain.entry import Entry, StoredEvent
 from freehold.domain.session import Claim, Head, SessionState
-from freehold.errors import NotFound
+from freehold.errors import NewerStore, NotFound
 from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
 from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Write
@@ -250,8 +250,15 @@ class EventLog:
         return _dump({_POINTER: name})
 
     def _entry(self, key: SessionKey, item: Item) -> Entry:
-        """An item of any schema version so far as an `Entry`."""
+        """An item of any version so far as an `Entry`. Raises NewerStore for one of a later
+        release: half understood, it would be carried on wrongly.
+        """
         stored: Any = item
+        if stored["v"] > VERSION:
+            raise NewerStore(
+                f"A commit of version {stored['v']} was written by a later release of Freehold, "
+                f"and this one knows {VERSION}. Use the release that wrote it, or a later one."
+            )
         events, size = json.loads(stored["events"]), len(stored["events"]) + len(stored["private"])
         if _POINTER.encode() in stored["events"]:
             resolved = [self._resolve(key, event) for event in events]

