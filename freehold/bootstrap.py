@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from freehold.facts import Observe
     from freehold.ports import Sandboxes, Web
     from freehold.settings import Settings
 
@@ -33,6 +34,7 @@ def local(
     sandboxes: Sandboxes | None = None,
     web: Web | None = None,
     clock: Callable[[], datetime] = now,
+    observe: Observe | None = None,
 ) -> App:
     """Everything in one directory and this process. Close it with `close`.
 
@@ -60,6 +62,7 @@ def local(
         feed=feed,
         clock=clock,
         web=web or _web(settings, model),
+        observe=observe,
     )
 
 

@@ -17,6 +17,7 @@ from freehold.toolset import JsonObject, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from freehold.event_log import EventLog
+    from freehold.facts import Observe
     from freehold.settings import Settings
 
 Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[str, Value] | None"
@@ -401,3 +402,5 @@ class App:
     feed: Feed
     clock: Callable[[], datetime]
     web: Web
+    observe: Observe | None = None
+    """Told what happens, to count and to trace it (`freehold.facts`); None where nobody does."""

@@ -85,6 +85,8 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8700, ge=0, le=65535)
     """0 = any free port; the start line says which."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Of `/metrics`, on loopback; None: there is none. 0 = any free port."""
     model: ModelProvider = "scripted"
     sandbox: Literal["auto", "bubblewrap", "container", "none"] = "auto"
     api_key: HeaderSecret | None = None

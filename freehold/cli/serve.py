@@ -22,6 +22,13 @@ def serve(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     model: ModelOption = None,
     sandbox: SandboxOption = "auto",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of Prometheus metrics, on loopback; 0 takes a free one.",
+            show_default="no metrics",
+        ),
+    ] = None,
     max_tool_rounds: Annotated[
         int | None,
         typer.Option(
@@ -41,6 +48,7 @@ def serve(
         data_dir=data_dir,
         model=model,
         sandbox=sandbox,
+        metrics_port=metrics_port,
         max_tool_rounds=max_tool_rounds,
     )
     from freehold.local import server  # noqa: PLC0415 - the server takes a second to import

@@ -16,6 +16,7 @@ from freehold.domain.transcript import messages_of, with_cache_points
 from freehold.engine.commit import Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.observing import open_reply
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
 from freehold.ports import App, ModelRequest, Run, SandboxRef
@@ -95,7 +96,8 @@ class _Turn:
         """One model request, closed at once when an interrupt is accepted meanwhile."""
         topic = self._invocation.key.feed(self._run.thread_id)
         reader = self._reader(agent, self._app.feed, topic)
-        reply = self._app.model.open(request_of(agent, self._history))
+        request = request_of(agent, self._history)
+        reply = open_reply(self._app, self._run, agent.id, request)
         late = Event()
 
         def cut() -> None:

