@@ -87,6 +87,10 @@ class Settings(BaseModel):
     """0 = any free port; the start line says which."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """Of `/metrics`, on loopback; None: there is none. 0 = any free port."""
+    otlp_endpoint: Annotated[str, AfterValidator(_http_url)] | None = None
+    """`OTEL_EXPORTER_OTLP_ENDPOINT`: a collector's base URL, which spans are sent to."""
+    otel_content: bool = False
+    """`FREEHOLD_OTEL_CONTENT`: whether spans hold what was said."""
     model: ModelProvider = "scripted"
     sandbox: Literal["auto", "bubblewrap", "container", "none"] = "auto"
     api_key: HeaderSecret | None = None
@@ -175,6 +179,8 @@ class Settings(BaseModel):
             "api_key": environment.get("FREEHOLD_API_KEY") or None,
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
+            "otlp_endpoint": environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            "otel_content": environment.get("FREEHOLD_OTEL_CONTENT") or False,
             "model": model,
             **{name: environment.get(_VARIABLES[name]) or None for name in _LIMITS},
         }
@@ -215,6 +221,8 @@ _VARIABLES = {
     "model_region": "FREEHOLD_MODEL_REGION or AWS_REGION",
     "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
     "model_ids": "FREEHOLD_MODEL_IDS",
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "otel_content": "FREEHOLD_OTEL_CONTENT",
     **{name: f"FREEHOLD_{name.upper()}" for name in _LIMITS},
 }
 

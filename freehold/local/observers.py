@@ -1,4 +1,6 @@
-"""Who is told what happens in a laptop's server: `/metrics`, where its operator asks for it."""
+"""Who is told what happens in a laptop's server: `/metrics` and a collector of spans, where its
+operator asks for them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from freehold.settings import Settings
 from functions.observability import count_released_runs, done, outcome_of_run
 
 if TYPE_CHECKING:
+    from freehold.adapters.otlp_spans import OtlpSpans
     from freehold.adapters.prometheus import Prometheus
 
 _HOST = "127.0.0.1"
@@ -22,14 +25,23 @@ class CannotServeMetrics(Exception):
     """The message is one line for the person who started the server."""
 
 
+class NoSpans(Exception):
+    """Spans are asked for and cannot be made. The message is one line, as above."""
+
+
 class Observers:
     """Those that the settings ask for. Their libraries are imported for nobody else."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises NoSpans."""
         self._port = settings.metrics_port
         self._open = ExitStack()
         self._prometheus = None if self._port is None else _prometheus()
         listeners: list[Observe] = []
+        if settings.otlp_endpoint is not None:
+            spans = _spans(settings, settings.otlp_endpoint)
+            self._open.callback(spans.close)
+            listeners.append(spans.observe)
         if self._prometheus is not None:
             listeners.append(self._prometheus.observe)
         self.observe = told_to(*listeners)
@@ -82,3 +94,16 @@ def _prometheus() -> Prometheus:
     )
 
     return Prometheus()
+
+
+def _spans(settings: Settings, endpoint: str) -> OtlpSpans:
+    try:
+        from freehold.adapters.otlp_spans import (  # noqa: PLC0415 - who has no collector needs none
+            OtlpSpans,
+        )
+    except ModuleNotFoundError as error:
+        raise NoSpans(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: "
+            "pip install 'freehold[otel]'."
+        ) from error
+    return OtlpSpans(endpoint, provider=settings.model, with_content=settings.otel_content)

@@ -22,7 +22,7 @@ from freehold.facts import Observe
 from freehold.local.alarms import Alarms
 from freehold.local.data_dir import DataDirLock, DataDirUnusable
 from freehold.local.logs import log_to_stderr
-from freehold.local.observers import CannotServeMetrics, Observers, observed_functions
+from freehold.local.observers import CannotServeMetrics, NoSpans, Observers, observed_functions
 from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
 from freehold.local.start_lines import start_lines
@@ -57,6 +57,7 @@ _CANNOT_START = (
     CannotServeMetrics,
     DataDirUnusable,
     KeyFileUnusable,
+    NoSpans,
     StoreUnusable,
 )
 

@@ -65,4 +65,5 @@ def test_who_is_not_asked_for_metrics_or_spans_imports_nothing_for_them(module):
 
 def test_the_probe_sees_what_is_loaded():
     assert _loaded("import freehold.adapters.prometheus") >= {"prometheus_client"}
+    assert _loaded("import freehold.adapters.otlp_spans") >= {"opentelemetry"}
     assert _loaded("import httpx2") >= {"httpx2"}

