@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -25,7 +27,11 @@ from freehold.ports import ModelRequest, Run, Usage
 from freehold.services.census import METRICS as LOOKED
 from freehold.services.census import Census
 from freehold.settings import Settings
+from freehold.settings_aws import ServiceEnvironment
 from freehold.testing.script import script
+from functions.counted import Counted
+from functions.service.__main__ import serve_metrics
+from functions.service.app import Service
 from tests.servers import server_process, wait_for
 from tests.unit.sessions import Bench
 
@@ -266,6 +272,31 @@ def test_open_streams_are_counted_while_they_are_open(server):
         assert stream.status_code == 200
         assert streams() == 1
     wait_for(lambda: streams() == 0)
+
+
+def test_the_stream_service_counts_what_it_answers(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    names = ("state_machine_arn", "table_name", "bucket_name", "key_arn")
+    given = {f"FREEHOLD_{name.upper()}": "x" for name in names}
+    given |= {"FREEHOLD_PORT": "1", "FREEHOLD_KEEP_ALIVE_SECONDS": "1"}
+    with ExitStack() as stack:
+        assert serve_metrics(ServiceEnvironment.read(given), "127.0.0.1", stack) is None
+        environment = ServiceEnvironment.read({**given, "FREEHOLD_METRICS_PORT": str(port)})
+        observe = serve_metrics(environment, "127.0.0.1", stack)
+        bench = Bench(tmp_path, observe=observe)
+        service = Service(bench.app)
+        stack.callback(service.close)
+
+        async def ask():
+            transport = httpx2.ASGITransport(Counted(service.asgi, observe))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+                return (await client.get("/v1/agents")).status_code
+
+        assert asyncio.run(ask()) == 404
+        with httpx2.Client(trust_env=False) as http:
+            found = _values(http.get(f"http://127.0.0.1:{port}/metrics").text)
+        assert found["freehold_refused_requests_total", "404"] == 1
 
 
 def test_a_port_that_is_taken_is_one_readable_line(tmp_path):
