@@ -17,16 +17,15 @@ from typing import Any
 from freehold import keys
 from freehold.domain import chain
 from freehold.domain.draft import Draft, DraftEntry, Snapshot
-from freehold.domain.entry import Entry, StoredEvent
+from freehold.domain.entry import VERSION, Entry, StoredEvent, check_version
 from freehold.domain.session import Claim, Head, SessionState
-from freehold.errors import NewerStore, NotFound
+from freehold.errors import NotFound
 from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
 from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Write
 from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
 
-VERSION = 1
 MAX_ITEM = 300_000
 _POINTER = "$blob"
 _PAGE = 200
@@ -250,15 +249,9 @@ class EventLog:
         return _dump({_POINTER: name})
 
     def _entry(self, key: SessionKey, item: Item) -> Entry:
-        """An item of any version so far as an `Entry`. Raises NewerStore for one of a later
-        release: half understood, it would be carried on wrongly.
-        """
+        """An item of any version so far as an `Entry`. Raises NewerStore."""
         stored: Any = item
-        if stored["v"] > VERSION:
-            raise NewerStore(
-                f"A commit of version {stored['v']} was written by a later release of Freehold, "
-                f"and this one knows {VERSION}. Use the release that wrote it, or a later one."
-            )
+        check_version(stored["v"])
         events, size = json.loads(stored["events"]), len(stored["events"]) + len(stored["private"])
         if _POINTER.encode() in stored["events"]:
             resolved = [self._resolve(key, event) for event in events]

@@ -32,7 +32,7 @@ from freehold.testing.script import script
 from functions.counted import Counted
 from functions.service.__main__ import serve_metrics
 from functions.service.app import Service
-from tests.servers import server_process, wait_for
+from tests.servers import HEADERS, server_process, wait_for
 from tests.unit.sessions import Bench
 
 SAID = "the launch code is 0000"
@@ -291,12 +291,12 @@ def test_the_stream_service_counts_what_it_answers(tmp_path):
         async def ask():
             transport = httpx2.ASGITransport(Counted(service.asgi, observe))
             async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
-                return (await client.get("/v1/agents")).status_code
+                return (await client.get("/v1/agents", headers=HEADERS)).status_code
 
-        assert asyncio.run(ask()) == 404
+        assert asyncio.run(ask()) == 401
         with httpx2.Client(trust_env=False) as http:
             found = _values(http.get(f"http://127.0.0.1:{port}/metrics").text)
-        assert found["freehold_refused_requests_total", "404"] == 1
+        assert found["freehold_refused_requests_total", "401"] == 1
 
 
 def test_a_port_that_is_taken_is_one_readable_line(tmp_path):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,18 @@ def test_the_command_migrates_a_data_directory_that_nobody_serves(old, capsys):
         f"schema version 1 became 2; as it was: {old.parent}/freehold.db.v1\n",
     )
     assert _run(capsys, "migrate", *place)[1] == "schema version 2 already\n"
+
+
+def test_the_command_migrates_an_installation_on_aws_while_it_works(monkeypatch, records, capsys):
+    command = import_module("freehold.cli.migrate")
+    monkeypatch.setattr(command, "stored_in_stack", lambda _: nullcontext(records))
+    code, out, _ = _run(capsys, "migrate", "--stack", "Freehold-Data")
+    assert (code, out) == (0, "schema version 1 became 2\n")
+    assert _run(capsys, "migrate", "--stack", "Freehold-Data")[1] == "schema version 2 already\n"
+    later = {"version": 9, "release": "7.1.0"}
+    records.write([Write(keys.SCHEMA, put=later)])
+    code, _, err = _run(capsys, "migrate", "--stack", "Freehold-Data")
+    assert (code, "Freehold 7.1.0" in err) == (1, True)
 
 
 def test_doctor_shows_the_version(old):
