@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from freehold.facts import Observe
     from freehold.ports import Blobs, Records, Sandboxes, Secrets, Web
     from freehold.settings import Settings
 
@@ -37,6 +38,7 @@ def local(
     sandboxes: Sandboxes | None = None,
     web: Web | None = None,
     clock: Callable[[], datetime] = now,
+    observe: Observe | None = None,
 ) -> App:
     """Everything in one directory and this process. Close it with `close`.
 
@@ -64,6 +66,7 @@ def local(
         feed=feed,
         clock=clock,
         web=web or _web(settings, model),
+        observe=observe,
     )
 
 

@@ -33,12 +33,18 @@ from freehold.settings_aws import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from freehold.facts import Observe
     from freehold.ports import Sandboxes, Secrets
 
 _log = logging.getLogger("freehold.model")
 
 
-def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) -> App:
+def aws(
+    environment: StoreEnvironment,
+    *,
+    sandboxes: Sandboxes | None = None,
+    observe: Observe | None = None,
+) -> App:
     """Sends nothing yet. `sandboxes` replaces those of the environment.
 
     Only an environment of `run_turn` has a model; with another, asking one is a defect.
@@ -59,6 +65,7 @@ def aws(environment: StoreEnvironment, *, sandboxes: Sandboxes | None = None) ->
         feed=TableFeed(table, now, ring_seconds=_ring_seconds(environment)),
         clock=now,
         web=_web(environment, model),
+        observe=observe,
     )
 
 

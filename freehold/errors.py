@@ -201,3 +201,9 @@ class ItemTooLarge(Exception):
     """A transaction breaks a limit of the store (item, transaction or count). Always a defect of
     the writer.
     """
+
+
+class NewerStore(Exception):
+    """What is stored has a later schema version than this release reads. The message names the
+    release that reads it.
+    """

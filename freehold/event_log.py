@@ -17,7 +17,14 @@ from typing import Any
 from freehold import keys
 from freehold.domain import chain
 from freehold.domain.draft import Draft, DraftEntry, Snapshot
-from freehold.domain.entry import BEGINNING, Entry, Place, StoredEvent
+from freehold.domain.entry import (
+    BEGINNING,
+    VERSION,
+    Entry,
+    Place,
+    StoredEvent,
+    check_version,
+)
 from freehold.domain.session import Claim, Head, SessionState
 from freehold.errors import NotFound
 from freehold.history_cache import HistoryCache
@@ -26,7 +33,6 @@ from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Writ
 from freehold.toolset import JsonObject
 from freehold.wire.base import WireModel
 
-VERSION = 1
 MAX_ITEM = 300_000
 _POINTER = "$blob"
 _PAGE = 200
@@ -252,8 +258,9 @@ class EventLog:
         return _dump({_POINTER: name})
 
     def _entry(self, key: SessionKey, item: Item) -> Entry:
-        """An item of any schema version so far as an `Entry`."""
+        """An item of any version so far as an `Entry`. Raises NewerStore."""
         stored: Any = item
+        check_version(stored["v"])
         events, size = json.loads(stored["events"]), len(stored["events"]) + len(stored["private"])
         if _POINTER.encode() in stored["events"]:
             resolved = [self._resolve(key, event) for event in events]

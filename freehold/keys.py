@@ -20,9 +20,10 @@ The partitions of one workspace `W`, with their sort keys:
 - `W/previews/{thread}`: frames of previews, by the time they were gathered; short-lived.
 
 What belongs to no workspace: `api_key`, `ticket` and `connection`, which are looked up before their
-workspace is known, `workspace` itself, `installation_key`, and what sandboxes on AWS are made of:
-`_slots` and `_free_slots` with a row for each slot by its id, `_file_systems/{id}`. A connection's
-partition holds `connection` and a row `feed/{topic}` for each feed that it follows.
+workspace is known, `workspace` itself with its row in `WORKSPACES`, `installation_key`, `SCHEMA`,
+and what sandboxes on AWS are made of: `_slots` and `_free_slots` with a row for each slot by its
+id, `_file_systems/{id}`. A connection's partition holds `connection` and a row `feed/{topic}` for
+each feed that it follows.
 """
 
 from __future__ import annotations
@@ -220,6 +221,18 @@ def connection_feed(connection_id: str, topic: str) -> Key:
 
 def workspace(name_: str) -> Key:
     return Key(f"_workspaces/{name_}", "workspace")
+
+
+WORKSPACES = "_workspace_index"
+"""The partition of a row per workspace, by its id."""
+
+
+def workspace_row(workspace_id: str) -> Key:
+    return Key(WORKSPACES, workspace_id)
+
+
+SCHEMA = Key("_installation/schema", "schema")
+"""Which schema version the items have, and which release wrote it (`freehold.schema`)."""
 
 
 def installation_key(use: str) -> Key:

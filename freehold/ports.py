@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freehold.event_log import EventLog
+    from freehold.facts import Observe
     from freehold.settings import Settings
 
 Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[str, Value] | None"
@@ -445,3 +446,5 @@ class App:
     feed: Feed
     clock: Callable[[], datetime]
     web: Web
+    observe: Observe | None = None
+    """Told what happens, to count and to trace it (`freehold.facts`); None where nobody does."""

@@ -130,6 +130,12 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8700, ge=0, le=65535)
     """0 = any free port; the start line says which."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Of `/metrics`, on loopback; None: there is none. 0 = any free port."""
+    otlp_endpoint: Annotated[str, AfterValidator(_http_url)] | None = None
+    """`OTEL_EXPORTER_OTLP_ENDPOINT`: a collector's base URL, which spans are sent to."""
+    otel_content: bool = False
+    """`FREEHOLD_OTEL_CONTENT`: whether spans hold what was said."""
     model: ModelProvider = "scripted"
     sandbox: Literal["auto", "bubblewrap", "container", "none"] = "auto"
     api_key: HeaderSecret | None = None
@@ -247,6 +253,8 @@ class Settings(BaseModel):
             "api_key": environment.get("FREEHOLD_API_KEY") or None,
             "search_url": environment.get("FREEHOLD_SEARCH_URL") or None,
             "search_key": environment.get("FREEHOLD_SEARCH_KEY") or None,
+            "otlp_endpoint": environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            "otel_content": environment.get("FREEHOLD_OTEL_CONTENT") or False,
             "model": model,
             **{name: _listed(environment.get(_VARIABLES[name])) for name in _LISTS},
             **{name: value for name in _LIMITS if (value := environment.get(_VARIABLES[name]))},
@@ -302,6 +310,8 @@ _VARIABLES = {
     "model_workspace_id": "ANTHROPIC_AWS_WORKSPACE_ID",
     "model_ids": "FREEHOLD_MODEL_IDS",
     "prices": "FREEHOLD_PRICES",
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "otel_content": "FREEHOLD_OTEL_CONTENT",
     **{name: f"FREEHOLD_{name.upper()}" for name in (*_LIMITS, *_LISTS)},
 }
 

@@ -248,6 +248,8 @@ class ServiceEnvironment(LiveEnvironment):
     port: int = Field(gt=0, le=65535)
     keep_alive_seconds: int = Field(gt=0)
     """Longer than the load balancer keeps an idle connection, or a request is lost in between."""
+    metrics_port: int | None = Field(default=None, gt=0, le=65535)
+    """Of `/metrics`, on every address of the task; None: there is none."""
 
     def settings(self) -> Settings:
         """As its base, with a laptop's limit of bodies."""

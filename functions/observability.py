@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from freehold.facts import InvocationEnded
 from freehold.ids import is_id
+from freehold.metrics import Models, measurements
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
@@ -42,7 +44,7 @@ def observed(
 
     `names` says from the event which request, session or run this is; `outcome` says from the
     answer how it went: its `outcome`, one of a few words, is a dimension of the metric `Outcomes`.
-    `counts` says what else the answer tells numbers of, by metric; zeros are left out.
+    `counts` says what else the answer tells numbers of. Which metrics they are: `freehold.metrics`.
     `environment` tells whose installation this is, a dimension of every metric, and whether there
     is a daemon to send traces to.
     """
@@ -51,8 +53,11 @@ def observed(
     tracer = _tracer(environment)
     installation = environment[_INSTALLATION]
 
-    def count(outcome: str) -> None:
-        _emit("Outcomes", 1, installation=installation, function=function, outcome=outcome)
+    def count(outcome: str, also: Counts | None = None) -> None:
+        for found in measurements(InvocationEnded(function, outcome, also or {}), Models()):
+            if found.metric.cloudwatch is not None:
+                name, number = found.metric.cloudwatch, int(found.value)
+                _emit(name, number, installation=installation, **found.labels)
 
     def watch(event: Any, context: Any) -> Any:
         about = names(event)
@@ -71,10 +76,7 @@ def observed(
         result = outcome(answer)
         elapsed = round((time.perf_counter() - started) * 1000, 1)
         logger.info("invocation_done", extra={"milliseconds": elapsed, **result})
-        count(result["outcome"])
-        for name, number in counts(answer).items():
-            if number:
-                _emit(name, number, installation=installation)
+        count(result["outcome"], counts(answer))
         return answer
 
     if tracer is None:
@@ -189,4 +191,4 @@ def done(_answer: Any) -> Names:
 
 def count_released_runs(answer: Any) -> Counts:
     """Of the reaper: runs whose execution had ended or whose claim had lapsed."""
-    return {"ReleasedRuns": answer["released"]}
+    return {"released": answer["released"]}

@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _MOST_PRICES = 2000
 
+SERVICE_PORT = 8080
+"""Where tasks of the stream service answer the load balancer."""
 RETENTION_DAYS = (7, 30, 90, 365)
 PROCESSORS = (256, 512, 1024, 2048, 4096)
 _IMAGE = (
@@ -144,6 +146,9 @@ class Context(BaseModel):
     """Whether API and streams are served by two tasks behind a load balancer as well."""
     stream_service_certificate_arn: str = ""
     """Of the service's HTTPS, in Certificate Manager. Required with `stream_service`."""
+    stream_service_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Where its tasks answer scrapes, once a rule of the operator's lets somebody in; 0 for
+    nowhere."""
     alarm_email: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
     """Who is written to when an alarm goes off; AWS asks that address to confirm."""
     cors_origins: Annotated[list[Origin], BeforeValidator(_json)] = []
@@ -183,6 +188,12 @@ class Context(BaseModel):
     def _the_service_has_a_certificate(self) -> Self:
         if self.stream_service and not self.stream_service_certificate_arn:
             raise ValueError("stream_service needs stream_service_certificate_arn")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_a_port_of_their_own(self) -> Self:
+        if self.stream_service_metrics_port == SERVICE_PORT:
+            raise ValueError(f"stream_service_metrics_port: {SERVICE_PORT} is the service's own")
         return self
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from constructs import Construct
 
 from freehold.settings_aws import START, ServiceEnvironment
 from infra.acknowledged import acknowledge
-from infra.context import ROOT, Context
+from infra.context import ROOT, SERVICE_PORT, Context
 from infra.data import Data
 from infra.function import log_group
 from infra.packaging import RUNTIME, code_asset, layer_asset
@@ -32,7 +32,6 @@ _FETCH = ROOT / "functions" / "service" / "fetch.py"
 _TASKS = 2
 _PROCESSORS, _MEGABYTES = 512, 1024
 """Of a task: half a processor; a body of 32 MB takes a few hundred while it is read."""
-_PORT = 8080
 _IDLE_SECONDS = 120
 """Of a connection through the load balancer. A stream says something every ten seconds."""
 _DRAIN_SECONDS = 10
@@ -121,8 +120,8 @@ class StreamService(Stack):
         outside = ec2.SecurityGroup(self, "Outside", vpc=vpc, allow_all_outbound=False)
         inside = ec2.SecurityGroup(self, "Inside", vpc=vpc, allow_all_outbound=False)
         outside.add_ingress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Clients.")
-        outside.add_egress_rule(inside, ec2.Port.tcp(_PORT), "Tasks.")
-        inside.add_ingress_rule(outside, ec2.Port.tcp(_PORT), "The load balancer.")
+        outside.add_egress_rule(inside, ec2.Port.tcp(SERVICE_PORT), "Tasks.")
+        inside.add_ingress_rule(outside, ec2.Port.tcp(SERVICE_PORT), "The load balancer.")
         inside.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS.")
         acknowledge(outside, "EC23", "An API for clients anywhere, each of which needs a key.")
         return outside, inside
@@ -154,7 +153,7 @@ class StreamService(Stack):
         )
         listener.add_targets(
             "Tasks",
-            port=_PORT,
+            port=SERVICE_PORT,
             protocol=elb.ApplicationProtocol.HTTP,
             targets=[service],
             deregistration_delay=Duration.seconds(_DRAIN_SECONDS),
@@ -257,8 +256,9 @@ class StreamService(Stack):
             create_requests_per_minute=self._context.create_requests_per_minute or None,
             read_requests_per_minute=self._context.read_requests_per_minute or None,
             cors_origins=",".join(self._context.cors_origins),
-            port=_PORT,
+            port=SERVICE_PORT,
             keep_alive_seconds=_IDLE_SECONDS + 10,
+            metrics_port=self._context.stream_service_metrics_port or None,
         )
         container = task.add_container(
             "Service",
@@ -274,7 +274,7 @@ class StreamService(Stack):
             readonly_root_filesystem=True,
             stop_timeout=Duration.seconds(30),
             logging=logging,
-            port_mappings=[ecs.PortMapping(container_port=_PORT)],
+            port_mappings=[ecs.PortMapping(container_port=SERVICE_PORT)],
         )
         container.add_mount_points(
             ecs.MountPoint(container_path=_FOLDER, source_volume="program", read_only=True)

@@ -100,11 +100,13 @@ class Server:
 
 
 @contextmanager
-def server_process(data_dir: Path, *, model="scripted", sandbox="auto", environment=None):
+def server_process(
+    data_dir: Path, *, model="scripted", sandbox="auto", environment=None, options=()
+):
     """`freehold serve` on a free port, ready when entered, stopped by its pid."""
     key = secrets.token_urlsafe(16)
     given = {"FREEHOLD_API_KEY": key, **(environment or {})}
-    options = ["--model", model, "--sandbox", sandbox]
+    options = ["--model", model, "--sandbox", sandbox, *options]
     with (
         ServerProcess(data_dir, options=options, environment=given) as process,
         httpx2.Client(trust_env=False, timeout=30) as http,

@@ -19,6 +19,7 @@ from freehold.cli.deploy import deploy
 from freehold.cli.doctor import doctor
 from freehold.cli.errors import errors
 from freehold.cli.keys import keys
+from freehold.cli.migrate import migrate
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
 from freehold.cli.smoke import smoke
@@ -41,6 +42,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
 app.add_typer(deploy, name="deploy")
 app.command()(doctor)
+app.command()(migrate)
 app.command()(demo)
 app.command()(errors)
 app.command()(smoke)

@@ -58,6 +58,7 @@ def all_checks(settings: Settings) -> list[Check]:
         check_namespaces(),
         check_engine(),
         check_disk(settings.data_dir),
+        check_store(settings.data_dir),
         check_clock(settings.data_dir, datetime.now(UTC), endpoint_time),
         check_prices(settings),
         model,
@@ -197,6 +198,27 @@ def check_disk(data_dir: Path) -> Check:
     if free < _LEAST_FREE_BYTES:
         return Check("Disk", "missing", detail, "free at least 1 GiB, or choose another --data-dir")
     return Check("Disk", "ok", detail)
+
+
+def check_store(data_dir: Path) -> Check:
+    """Which schema version the database has, and whether this release takes it."""
+    from freehold.adapters.sqlite import (  # noqa: PLC0415 - only doctor pays
+        StoreUnusable,
+        stored_version,
+    )
+    from freehold.schema import VERSION  # noqa: PLC0415 - as above
+
+    name = "Store"
+    try:
+        version = stored_version(data_dir / "freehold.db")
+    except StoreUnusable as unusable:
+        return Check(name, "missing", str(unusable), "choose another --data-dir")
+    if version == 0:
+        return Check(name, "ok", f"none yet; it will have schema version {VERSION}")
+    if version < VERSION:
+        later = f"the next start brings it to {VERSION} and keeps a copy as it is"
+        return Check(name, "note", f"schema version {version}; {later}", "freehold migrate")
+    return Check(name, "ok", f"schema version {version}")
 
 
 def check_clock(data_dir: Path, now: datetime, endpoint_time: datetime | None) -> Check:

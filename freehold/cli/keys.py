@@ -118,7 +118,7 @@ def revoke(
 def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
     """The store alone: a server that runs on it has everything else. Raises CommandFailed."""
     if stack is not None:
-        with _table(stack) as table:
+        with stored_in_stack(stack) as table:
             yield table
         return
     if not data_dir.is_dir():
@@ -139,7 +139,8 @@ def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
 
 
 @contextmanager
-def _table(stack: str) -> Iterator[Records]:
+def stored_in_stack(stack: str) -> Iterator[Records]:
+    """The store of an installation on AWS. Raises CommandFailed."""
     from freehold.adapters.aws_clients import client  # noqa: PLC0415 - no other command pays
     from freehold.adapters.aws_stack import (  # noqa: PLC0415 - as above
         AwsStack,

@@ -25,6 +25,13 @@ def serve(
     model: ModelOption = None,
     sandbox: SandboxOption = "auto",
     network: NetworkOption = "on",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of Prometheus metrics, on loopback; 0 takes a free one.",
+            show_default="no metrics",
+        ),
+    ] = None,
     max_tool_rounds: Annotated[
         int | None,
         typer.Option(
@@ -55,6 +62,7 @@ def serve(
         model=model,
         sandbox=sandbox,
         network=network,
+        metrics_port=metrics_port,
         max_tool_rounds=max_tool_rounds,
         cache_ttl=cache_ttl,
     )

@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from freehold import keys
+from freehold.errors import NewerStore
 from freehold.toolset import JsonObject
+
+VERSION = 1
+"""Of the commits that this release writes, and the latest that it reads."""
+
+
+def check_version(stored: int) -> None:
+    """Raises NewerStore for a commit of a later release: half understood, it would be carried on
+    wrongly.
+    """
+    if stored > VERSION:
+        raise NewerStore(
+            f"A commit of version {stored} was written by a later release of Freehold, and this "
+            f"one knows {VERSION}. Use the release that wrote it, or a later one."
+        )
 
 
 @dataclass(frozen=True, slots=True)

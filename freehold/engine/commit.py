@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -16,6 +17,7 @@ from typing import Generic, TypeVar
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import Entry
 from freehold.engine.day_spend import booking
+from freehold.engine.observing import committed
 from freehold.errors import AmbiguousWrite, StaleRead, Unavailable
 from freehold.ids import new_id
 from freehold.keys import SessionKey
@@ -77,6 +79,7 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
     """
     commit_id = new_id("cmt")
     unsure: dict[str, int] = {}
+    began = time.perf_counter()
     for attempt in range(app.settings.write_attempts):
         if attempt:
             _pause(app.settings.write_backoff_seconds * 2**attempt)
@@ -89,11 +92,13 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
             inputs=transaction.inputs(snapshot),
         )
         if found := _find(app, draft, unsure):
-            return Done(transaction.landed(snapshot, found), draft, found)
+            done = Done(transaction.landed(snapshot, found), draft, found)
+            return committed(app, done, began, attempt)
         answer = transaction.plan(draft)
         if not draft.touched and not draft.extra:
             return Done(answer, draft)
         draft.extra += booking(app, draft)
+        began = time.perf_counter()
         try:
             app.log.commit(draft)
         except StaleRead:
@@ -102,7 +107,7 @@ def perform(app: App, transaction: Transaction[T]) -> Done[T]:
             for entry in draft.entries():
                 unsure.setdefault(entry.thread_id, entry.head.version - 1)
             continue
-        return Done(answer, draft)
+        return committed(app, Done(answer, draft), began, attempt)
     raise Unavailable("The session is too busy to take this write. Try again.", retry_after=1)
 
 

@@ -21,6 +21,7 @@ from freehold.domain.tool_results import as_taken
 from freehold.engine.commit import Done, Transaction, perform
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.observing import observed_calls
 from freehold.engine.web_calls import WebCalls
 from freehold.errors import NotFound, SandboxLost, SandboxStarting, ToolError
 from freehold.ports import App, Run, SandboxRef
@@ -153,12 +154,13 @@ class _Round:
             late=self._give_up,
         )
         with self._invocation.watched(watch):
+            execute = observed_calls(self._app, self._run, self._execute)
             workers = min(len(uses), self._app.settings.max_parallel_tools)
             if workers == 1:
-                answers = [self._execute(use, calls[use.event_id]) for use in uses]
+                answers = [execute(use, calls[use.event_id]) for use in uses]
             else:
                 with ThreadPoolExecutor(workers) as pool:
-                    jobs = pool.map(lambda use: self._execute(use, calls[use.event_id]), uses)
+                    jobs = pool.map(lambda use: execute(use, calls[use.event_id]), uses)
                     answers = list(jobs)
         finished = takewhile(lambda pair: pair[1] is not None, zip(uses, answers, strict=True))
         return {use.event_id: as_taken(answer) for use, answer in finished if answer is not None}

@@ -23,6 +23,7 @@ from freehold.engine.commit import Transaction, perform
 from freehold.engine.compaction import SUMMARY_TOKENS, SummaryReader, reply_tokens, room_of
 from freehold.engine.history import History
 from freehold.engine.invocation import Invocation, Outcome, Watch
+from freehold.engine.observing import open_reply
 from freehold.engine.pricing import priced
 from freehold.engine.reply import ReplyReader
 from freehold.errors import ModelError, ModelStopped, NotFound
@@ -176,7 +177,7 @@ class _Turn:
         """One model request, closed at once when an interrupt is accepted meanwhile. `late` says
         what comes of one for which there was no time.
         """
-        reply = self._app.model.open(request)
+        reply = open_reply(self._app, self._run, self._agent.id, request)
         is_late = Event()
 
         def cut() -> None:

@@ -18,17 +18,21 @@ from freehold.adapters.sqlite import SqliteRecords, StoreUnusable
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.engine import recovery
 from freehold.errors import ModelError
+from freehold.facts import Observe
 from freehold.local.alarms import Alarms
 from freehold.local.data_dir import DataDirLock, DataDirUnusable
 from freehold.local.logs import log_to_stderr
+from freehold.local.observers import CannotServeMetrics, NoSpans, Observers, observed_functions
 from freehold.local.readiness import Readiness
 from freehold.local.runs import LocalRuns
 from freehold.local.start_lines import start_lines
+from freehold.local.store import bring_up_to_date
 from freehold.local.web import Web
 from freehold.local.workers import Workers
 from freehold.ports import Model
 from freehold.services import keys
 from freehold.settings import Settings
+from functions.counted import Counted
 from functions.reaper.handler import make_handler as make_reaper
 from functions.run_tools.handler import make_handler as make_run_tools
 from functions.run_turn.handler import make_handler as make_run_turn
@@ -48,6 +52,16 @@ class CannotListen(Exception):
     """The message is one line for the person who started the server."""
 
 
+_CANNOT_START = (
+    CannotListen,
+    CannotServeMetrics,
+    DataDirUnusable,
+    KeyFileUnusable,
+    NoSpans,
+    StoreUnusable,
+)
+
+
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT; 0 when it ended in order, 1 when it could not start.
 
@@ -61,7 +75,7 @@ def serve(settings: Settings) -> int:
             listener = _listen(settings)
             stack.callback(listener.close)
             _serve(settings, listener, stack)
-    except (DataDirUnusable, StoreUnusable, KeyFileUnusable, CannotListen) as error:
+    except _CANNOT_START as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -71,15 +85,24 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     """Builds everything, in the order in which one needs the other, and serves. What is pushed on
     the stack ends in the opposite order: no new runs, then store and sandboxes, then the directory.
     """
+    bring_up_to_date(settings.data_dir)
     runs = LocalRuns()
-    app = bootstrap.local(settings, runs=runs)
+    observers = Observers(settings)
+    stack.callback(observers.close)
+    observe = observers.observe
+    app = bootstrap.local(settings, runs=runs, observe=observe)
     assert isinstance(app.records, SqliteRecords)
     stack.callback(bootstrap.close, app)
     # Before the sandboxes: a call that their end kills must not be answered as if it had failed.
     stack.callback(app.records.close)
     stack.callback(runs.close, GRACE_SECONDS)
-    reaper = make_reaper(app)
-    runs.open({"run_turn": make_run_turn(app), "run_tools": make_run_tools(app), "reaper": reaper})
+    functions = {
+        "run_turn": make_run_turn(app),
+        "run_tools": make_run_tools(app),
+        "reaper": make_reaper(app),
+    }
+    functions = functions if observe is None else observed_functions(functions, observe)
+    runs.open(functions)
     secret = keys.first_key(app)
     assert isinstance(app.sandboxes, SubprocessSandboxes)
     probe = app.sandboxes.usable()
@@ -87,19 +110,21 @@ def _serve(settings: Settings, listener: socket.socket, stack: ExitStack) -> Non
     recovery.sweep(app, claims_are_dead=True)
     alarms = Alarms(Workers("sweeper").run)
     stack.callback(alarms.close)
-    alarms.every(_SWEEP_SECONDS, partial(_sweep, reaper))
+    alarms.every(_SWEEP_SECONDS, partial(_sweep, functions["reaper"]))
     Workers("warm-up").run(partial(_warm_up, app.model))
     web = Web(app, Readiness(app, probe))
     stack.callback(web.close)
-    lines = start_lines(settings, probe, secret, _url(listener))
-    _Server(web, lines).run(sockets=[listener])
+    metrics_url = observers.serve(app)
+    lines = start_lines(settings, probe, secret, _url(listener), metrics_url)
+    _Server(web, lines, observe).run(sockets=[listener])
 
 
 class _Server(WebServer):
     """Says where it listens once it does."""
 
-    def __init__(self, web: Web, lines: Sequence[str]) -> None:
-        super().__init__(web.asgi, web.hub, ws="websockets-sansio", backlog=_ACCEPTED_AT_ONCE)
+    def __init__(self, web: Web, lines: Sequence[str], observe: Observe | None) -> None:
+        asgi = web.asgi if observe is None else Counted(web.asgi, observe)
+        super().__init__(asgi, web.hub, ws="websockets-sansio", backlog=_ACCEPTED_AT_ONCE)
         self._lines = lines
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

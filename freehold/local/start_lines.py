@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("freehold.server")
 
 
-def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) -> list[str]:
+def start_lines(
+    settings: Settings,
+    probe: Probe,
+    secret: str | None,
+    url: str,
+    metrics_url: str | None = None,
+) -> list[str]:
     """One fact a line, the address last: whoever waits for it has read the rest. `secret` is a key
     that was just created, which is said here and nowhere else.
     """
@@ -31,6 +37,10 @@ def start_lines(settings: Settings, probe: Probe, secret: str | None, url: str) 
         lines.append(f"API key    {secret}  (shown this once)")
     elif settings.api_key is not None:
         lines.append("API key    from FREEHOLD_API_KEY")
+    if settings.otlp_endpoint is not None:
+        lines.append(f"spans      {_collector(settings)}")
+    if metrics_url is not None:
+        lines.append(f"metrics    {metrics_url}")
     return [*lines, f"listening  {url}"]
 
 
@@ -44,6 +54,13 @@ def _model(settings: Settings) -> str:
     if settings.anthropic_api_key is None and settings.anthropic_base_url is None:
         return "anthropic, but ANTHROPIC_API_KEY is not set: every turn will fail"
     return f"anthropic at {settings.anthropic_base_url or 'the Claude API'}"
+
+
+def _collector(settings: Settings) -> str:
+    """Never the path or user of the URL, which may hold a key."""
+    parts = urlsplit(settings.otlp_endpoint or "")
+    content = ", with what was said" if settings.otel_content else ", without content"
+    return f"to {parts.netloc.rpartition('@')[2]}{content}"
 
 
 def _web_tools(settings: Settings) -> str:

@@ -61,9 +61,9 @@ def create_key(records: Records, workspace: str = DEFAULT_WORKSPACE, kind: Kind 
     """
     secret = f"fh-{kind}-{secrets.token_urlsafe(32)}"
     for _ in range(_ATTEMPTS):
-        workspace_id, row = _workspace_row(records, workspace)
+        workspace_id, rows = _workspace_rows(records, workspace)
         try:
-            records.write([*_key_writes(secret, workspace, workspace_id, kind), row])
+            records.write([*_key_writes(secret, workspace, workspace_id, kind), *rows])
         except StaleRead:
             continue
         return secret
@@ -133,18 +133,34 @@ def _stored(item: Any) -> StoredKey:
     return StoredKey(id=item["key_id"], **shown)
 
 
-def _workspace_row(records: Records, name: str) -> tuple[str, Write]:
-    """The workspace's id, and the write that counts one more key of it."""
+def _workspace_rows(records: Records, name: str) -> tuple[str, list[Write]]:
+    """The workspace's id, and the write that counts one more key of it; of a new one, the row that
+    lists it as well.
+    """
     place = keys.workspace(name)
     stored: Any = records.get([place])[0]
     if stored is not None:
-        return stored["workspace_id"], Write(
-            place, add={"keys": 1}, conditions=(Condition("", "exists", reason="workspace exists"),)
-        )
+        exists = Condition("", "exists", reason="workspace exists")
+        return stored["workspace_id"], [Write(place, add={"keys": 1}, conditions=(exists,))]
     workspace_id = DEFAULT_WORKSPACE_ID if name == DEFAULT_WORKSPACE else new_id("wrkspc")
     item: Item = {"workspace_id": workspace_id, "created_at": timestamp(now()), "keys": 1}
     absent = Condition("", "absent", reason="workspace is new")
-    return workspace_id, Write(place, put=item, conditions=(absent,))
+    row: Item = {"workspace_id": workspace_id, "workspace": name}
+    return workspace_id, [
+        Write(place, put=item, conditions=(absent,)),
+        Write(keys.workspace_row(workspace_id), put=row),
+    ]
+
+
+def list_workspaces(records: Records) -> list[str]:
+    """The ids of all workspaces; the default one is always there, whoever has a key of it."""
+    found = {DEFAULT_WORKSPACE_ID}
+    more, after = True, ""
+    while more:
+        page = records.query(keys.WORKSPACES, after=after)
+        found |= {key.sk for key, _ in page.items}
+        more, after = page.more, page.items[-1][0].sk if page.items else ""
+    return sorted(found)
 
 
 def first_key(app: App) -> str | None:

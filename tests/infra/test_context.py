@@ -45,6 +45,7 @@ def test_every_key_is_documented():
         ({"name": "no spaces allowed"}, "name"),
         ({"stream_seconds": 900}, "stream_seconds"),
         ({"stream_service": "true"}, "stream_service_certificate_arn"),
+        ({"stream_service_metrics_port": "8080"}, "stream_service_metrics_port"),
         ({"layer": "no/such/folder"}, "./scripts/layer"),
         ({"cors_origins": '["*"]'}, "cors_origins"),
         ({"reserved_concurrency": '{"nobody": 5}'}, "nobody"),

@@ -27,6 +27,7 @@ def service(assembly, tmp_path_factory):
         layer=str(assembly.folder.parent / "layer"),
         stream_service="true",
         stream_service_certificate_arn=CERTIFICATE,
+        stream_service_metrics_port="9464",
     )
     return replace(found, stacks=("StreamService",))
 
@@ -86,6 +87,20 @@ def test_clients_reach_the_load_balancer_over_tls_and_it_alone_reaches_the_tasks
         entry.properties["FromPort"]
         == containers(service)["Service"]["PortMappings"][0]["ContainerPort"]
     )
+
+
+def test_metrics_have_a_port_that_nobody_reaches_by_itself(service):
+    assert variables_of(service)["FREEHOLD_METRICS_PORT"] == "9464"
+    rules = [
+        *(
+            r
+            for g in service.all("AWS::EC2::SecurityGroup")
+            for r in g.properties.get("SecurityGroupIngress", [])
+        ),
+        *(entry.properties for entry in service.all("AWS::EC2::SecurityGroupIngress")),
+    ]
+    assert rules
+    assert not [r for r in rules if r["FromPort"] <= 9464 <= r["ToPort"]]
 
 
 def test_no_connection_is_closed_from_inside_while_the_load_balancer_keeps_it(service):

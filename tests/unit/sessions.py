@@ -96,6 +96,7 @@ class Bench:
         web: Any = None,
         path: Any = ":memory:",
         agent: Any = None,
+        observe: Any = None,
         **settings,
     ):
         self.records = SqliteRecords(path)
@@ -115,6 +116,7 @@ class Bench:
             feed=ProcessFeed(),
             clock=now,
             web=web or PublicWeb(),
+            observe=observe,
         )
         self.key, self.caller = seed_session(self.app, agent=agent)
         self.thread_id = self.app.log.read(self.key).session.primary_id

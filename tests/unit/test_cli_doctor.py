@@ -183,6 +183,7 @@ def test_the_command_prints_every_check_and_fails_when_something_is_missing(caps
         "Namespaces",
         "Container engine",
         "Disk",
+        "Store",
         "Clock",
         "List prices",
         "Model",

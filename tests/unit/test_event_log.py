@@ -10,7 +10,7 @@ import pytest
 
 from freehold.domain import chain
 from freehold.engine import recovery
-from freehold.errors import NotFound
+from freehold.errors import NewerStore, NotFound
 from freehold.event_log import EventLog
 from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
@@ -130,6 +130,17 @@ def test_what_version_1_wrote_is_read(tmp_path):
     events = [e for entry in log.history(key, snapshot.session.primary_id) for e in entry.events]
     assert [event["type"] for event in events] == golden["types"]
     assert events[-1]["stop_reason"] == {"type": "end_turn"}
+
+
+def test_a_commit_of_a_later_version_is_refused_and_not_half_understood(tmp_path):
+    bench = Bench(tmp_path)
+    bench.say("Hello.")
+    place, item = bench.records.query(bench.key.feed(bench.thread_id)).items[-1]
+    bench.records.write([Write(place, put={**item, "v": item["v"] + 1})])
+    with pytest.raises(NewerStore, match="later release"):
+        EventLog(bench.records, bench.app.blobs, bench.app.secrets).history(
+            bench.key, bench.thread_id
+        )
 
 
 def _decoded(value):

