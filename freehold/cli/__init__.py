@@ -21,6 +21,7 @@ from freehold.cli.errors import errors
 from freehold.cli.keys import keys
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
+from freehold.cli.sessions import sessions
 from freehold.cli.smoke import smoke
 from freehold.cli.terminal import CommandFailed, complain
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.add_typer(sessions, name="sessions")
 app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
 app.add_typer(deploy, name="deploy")

@@ -73,6 +73,12 @@ LAYERS = {
         | {"freehold.testing.scripted_model"},
         set(),
     ),
+    "freehold.bootstrap_at_rest": Layer(
+        CORE | {"freehold.adapters", "freehold.settings"}, set()
+    ),
+    "freehold.views": Layer(
+        {"freehold.domain", "freehold.ids", "freehold.session_doc", "freehold.toolset"}, set()
+    ),
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
         CORE | {"freehold.adapters", "freehold.settings_aws", "freehold.testing.scripted_model"},
