@@ -47,7 +47,8 @@ def at_rest(records: Records, blobs: Blobs, secrets: Secrets) -> App:
 
 
 def _no_model(_: object) -> Model:
-    raise ModelError("model_request_failed", "An operator's command asks no model.", retryable=False)
+    text = "An operator's command asks no model."
+    raise ModelError("model_request_failed", text, retryable=False)
 
 
 def _no_web() -> Web:

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from freehold import __version__
+from freehold.cli.audit import audit
 from freehold.cli.demo import demo
 from freehold.cli.deploy import deploy
 from freehold.cli.doctor import doctor
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(sessions, name="sessions")
+app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
 app.add_typer(deploy, name="deploy")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from freehold.domain.draft import Snapshot
     from freehold.domain.entry import StoredEvent
+    from freehold.domain.session import SessionState
     from freehold.keys import SessionKey
     from freehold.ports import App, Records
     from freehold.views.summary import Summary
@@ -52,22 +53,24 @@ def workspaces(records: Records) -> list[str]:
     return list(dict.fromkeys([keys.DEFAULT_WORKSPACE_ID, *made]))
 
 
-def locate(app: App, session_id: str) -> tuple[SessionKey, Snapshot]:
-    """The session with all of its threads. Raises CommandFailed, exit code 2."""
-    from freehold.errors import NotFound  # noqa: PLC0415 - few commands pay
-    from freehold.ids import is_id  # noqa: PLC0415 - as above
+def locate_stored(app: App, session_id: str) -> SessionKey:
+    """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
+    from freehold.ids import is_id  # noqa: PLC0415 - few commands pay
     from freehold.keys import SessionKey  # noqa: PLC0415 - as above
 
     if is_id("sesn", session_id):
         for workspace_id in workspaces(app.records):
             key = SessionKey(workspace_id, session_id)
-            try:
-                snapshot = app.log.read(key, every=True)
-            except NotFound:
-                continue
-            if not snapshot.session.dead:
-                return key, snapshot
+            (state,) = app.records.get([key.state()])
+            if state is not None and not state["dead"]:
+                return key
     raise CommandFailed(f"there is no session {session_id}", exit_code=NOT_FOUND)
+
+
+def locate(app: App, session_id: str) -> tuple[SessionKey, Snapshot]:
+    """The session with all of its threads. Raises CommandFailed, exit code 2."""
+    key = locate_stored(app, session_id)
+    return key, app.log.read(key, every=True)
 
 
 def read_threads(app: App, key: SessionKey, snapshot: Snapshot) -> list[ThreadLog]:
@@ -101,7 +104,18 @@ def list_sessions(app: App, wanted: Wanted, limit: int) -> list[Summary]:
     return list(islice((found for found in merged if wanted.admits(found)), limit))
 
 
-def _walk(app: App, workspace_id: str) -> Iterator[Summary]:
+def every_session(app: App) -> list[SessionKey]:
+    """Those that are not deleted, by workspace and newest first, whatever their logs are like."""
+    return [
+        place
+        for workspace_id in workspaces(app.records)
+        for batch in _places(app, workspace_id)
+        for place, state in zip(batch, _states(app, batch), strict=True)
+        if state is not None and not state.dead
+    ]
+
+
+def _places(app: App, workspace_id: str) -> Iterator[list[SessionKey]]:
     from freehold import keys  # noqa: PLC0415 - few commands pay
     from freehold.keys import SessionKey  # noqa: PLC0415 - as above
 
@@ -110,23 +124,31 @@ def _walk(app: App, workspace_id: str) -> Iterator[Summary]:
         page = app.records.query(
             keys.collection(workspace_id, "sessions"), before=before, limit=_BATCH, reverse=True
         )
-        places = [SessionKey(workspace_id, key.sk) for key, _ in page.items]
-        yield from _summaries(app, places)
+        yield [SessionKey(workspace_id, key.sk) for key, _ in page.items]
         more, before = page.more, page.items[-1][0].sk if page.items else ""
+
+
+def _states(app: App, places: Sequence[SessionKey]) -> list[SessionState | None]:
+    from freehold.domain.session import SessionState  # noqa: PLC0415 - few commands pay
+
+    items = app.records.get([key.state() for key in places]) if places else []
+    return [None if item is None else SessionState.from_item(item) for item in items]
+
+
+def _walk(app: App, workspace_id: str) -> Iterator[Summary]:
+    for places in _places(app, workspace_id):
+        yield from _summaries(app, places)
 
 
 def _summaries(app: App, places: Sequence[SessionKey]) -> list[Summary]:
     """Of those that are still there."""
-    from freehold.domain.session import Head, SessionState  # noqa: PLC0415 - few commands pay
+    from freehold.domain.session import Head  # noqa: PLC0415 - few commands pay
     from freehold.services.session_view import status_of  # noqa: PLC0415 - as above
     from freehold.session_doc import parse_doc  # noqa: PLC0415 - as above
     from freehold.views.summary import summary_of  # noqa: PLC0415 - as above
 
-    if not places:
-        return []
-    items = app.records.get([key.state() for key in places])
-    states = {k: SessionState.from_item(i) for k, i in zip(places, items, strict=True) if i}
-    alive = {key: state for key, state in states.items() if not state.dead}
+    states = zip(places, _states(app, places), strict=True)
+    alive = {key: state for key, state in states if state is not None and not state.dead}
     heads = app.records.get([k.head(s.primary_id) for k, s in alive.items()]) if alive else []
     docs = app.records.get([k.doc() for k in alive]) if alive else []
     found = []

@@ -72,7 +72,8 @@ def print_progress(screen: Console, session_id: str, found: Progress, now: datet
         times = f", {file.times} times" if file.times > 1 else ""
         _row(screen, "wrote", f"{file.path}{times}, {age(file.at, now)} ago")
     for call in found.programs_run[-_PROGRAMS:]:
-        _row(screen, "ran", f"{_input(call)}: {call.outcome}", _OUTCOME_STYLES.get(call.outcome, ""))
+        style = _OUTCOME_STYLES.get(call.outcome, "")
+        _row(screen, "ran", f"{_input(call)}: {call.outcome}", style)
     if len(found.programs_run) > _PROGRAMS:
         _row(screen, "", f"({len(found.programs_run) - _PROGRAMS} earlier programs)")
     for url in found.pages_read:

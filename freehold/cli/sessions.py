@@ -51,7 +51,7 @@ def list_(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List sessions, newest first: status, age of the last action, tokens, answers awaited.
+    r"""List sessions, newest first: status, age of the last action, tokens, answers awaited.
 
     \b
     Examples:
@@ -76,7 +76,7 @@ def show(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far a session is: files, programs, pages, approvals awaited, errors, threads.
+    r"""Show how far a session is: files, programs, pages, approvals awaited, errors, threads.
 
     \b
     Examples:
@@ -111,7 +111,7 @@ def tail(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a session's events until Ctrl-C. Each comes once and has a number to resume behind.
+    r"""Follow a session's events until Ctrl-C. Each comes once and has a number to resume behind.
 
     \b
     Examples:
@@ -143,7 +143,7 @@ def tool_calls(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every tool call: what preceded it, input, permission, who approved it, outcome.
+    r"""Show every tool call: what preceded it, input, permission, who approved it, outcome.
 
     \b
     Examples:
@@ -168,7 +168,7 @@ def cost(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the tokens of each request to the model, and of all of them together.
+    r"""Show the tokens of each request to the model, and of all of them together.
 
     \b
     Examples:
@@ -182,7 +182,7 @@ def cost(
     if as_json:
         for request in found.requests:
             print_json({"type": "request", **asdict(request)})
-        print_json({"type": "total", "tokens": found.tokens, "usage": found.usage})
+        print_json({"type": "total", "tokens": {**found.tokens}, "usage": found.usage})
     else:
         tables.print_cost(console(), found)
 
@@ -195,8 +195,9 @@ def replay(
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a session again in a scratch store: its clients' events and the recorded replies and
-    results, through this version of the engine. Exits with 1 where its events come out otherwise.
+    r"""Run a session again in a scratch store, and exit with 1 where it comes out otherwise.
+
+    Its clients' events, and the recorded replies and results, drive this version of the engine.
 
     \b
     Examples:

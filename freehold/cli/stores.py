@@ -69,7 +69,7 @@ def _directory(data_dir: Path) -> Iterator[App]:
 
     for name in ("freehold.db", "secret.key"):
         if not (data_dir / name).is_file():
-            raise CommandFailed(f"--data-dir {data_dir}: no server has run there, or {name} is gone")
+            raise CommandFailed(f"--data-dir {data_dir}: there is no {name}, which a server makes")
     with open_records(data_dir, None) as records:
         try:
             secrets = LocalSecrets(data_dir / "secret.key")

@@ -152,6 +152,10 @@ class Draft:
         self._events.setdefault(thread_id, [])
         self._private.setdefault(thread_id, {})[name] = value
 
+    def noted(self, thread_id: str, name: str) -> Any:
+        """What was noted under that name; None where nothing was."""
+        return self._private.get(thread_id, {}).get(name)
+
     # ------------------------------------------------------------ the result
     @property
     def touched(self) -> tuple[str, ...]:

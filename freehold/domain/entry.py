@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from freehold.toolset import JsonObject
 
+CROSSED = "crossed"
+"""In a primary's `private`: the version and hash of each child's commit of the same transaction."""
+ERASED = "erased"
+"""In `private`: a record of each commit whose content this one erases."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 Outcome: TypeAlias = Literal[
     "ok", "error", "denied", "interrupted", "running", "waiting", "permitted", "ended"
 ]
-"""`waiting` for a client's answer; `permitted` and not begun; `running` in the sandbox; `ended`: the
-session was archived over it. The others are answers."""
+"""`waiting` for a client's answer; `permitted` and not begun; `running` in the sandbox; `ended`:
+the session was archived over it. The others are answers."""
 _USES = ("agent.tool_use", "agent.custom_tool_use")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call. `permission` is what the policy said, null for a custom tool, which the client runs.
+    """One call. `permission` is what the policy said, null for a custom tool, which the client
+    runs.
 
     `decision` and `decided_by` are of the client that was asked: the id of its API key. `said` is
-    the agent's last text before it, since the last message. `seconds` run from the start of the call
-    to its answer, or from its asking where the client carries it out.
+    the agent's last text before it, since the last message. `seconds` run from the start of the
+    call to its answer, or from its asking where the client carries it out.
     """
 
     id: str

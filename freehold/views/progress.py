@@ -130,7 +130,9 @@ def _status(thread: ThreadLog, prefix: str) -> tuple[str, str | None]:
 
 
 def _actions(thread: ThreadLog) -> list[Action]:
-    """What somebody did or what went wrong; an event that is told of twice counts the second time."""
+    """What somebody did or what went wrong; of an event that is told of twice, the
+    second.
+    """
     found: dict[str, Action] = {}
     for entry in thread.entries:
         for stored in entry.sequenced:

@@ -19,6 +19,7 @@ OURS = {"freehold", "functions", "sandbox_task", "infra"}
 WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset", "freehold.ports"}
 CORE = WORDS | {
     "freehold.wire",
+    "freehold.bodies",
     "freehold.domain",
     "freehold.documents",
     "freehold.event_log",
@@ -51,7 +52,8 @@ LAYERS = {
     "freehold.domain": Layer(WORDS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
     "freehold.event_log": Layer(
-        WORDS | {"freehold.wire", "freehold.domain", "freehold.history_cache"}, set()
+        WORDS | {"freehold.wire", "freehold.bodies", "freehold.domain", "freehold.history_cache"},
+        set(),
     ),
     "freehold.documents": Layer(WORDS, {"pydantic"}),
     "freehold.listeners": Layer(WORDS, set()),
@@ -73,9 +75,9 @@ LAYERS = {
         | {"freehold.testing.scripted_model"},
         set(),
     ),
-    "freehold.bootstrap_at_rest": Layer(
-        CORE | {"freehold.adapters", "freehold.settings"}, set()
-    ),
+    "freehold.bootstrap_at_rest": Layer(CORE | {"freehold.adapters", "freehold.settings"}, set()),
+    "freehold.audit": Layer(CORE, set()),
+    "freehold.bodies": Layer(WORDS | {"freehold.wire", "freehold.domain"}, set()),
     "freehold.views": Layer(
         {"freehold.domain", "freehold.ids", "freehold.session_doc", "freehold.toolset"}, set()
     ),

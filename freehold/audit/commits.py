@@ -1,0 +1,78 @@
+"""A commit as it lies in the store, read without trust: whoever can change it can change all of
+it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from freehold import keys
+from freehold.domain import chain
+from freehold.toolset import JsonObject
+
+_HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCommit:
+    """`digests` are of the bytes as they lie there; `original` those that the chain is over, which
+    differ once content was erased. `hash` is as stored, `holds` whether the commit hashes to it.
+    """
+
+    place: str
+    version: int
+    first_seq: int
+    at: str
+    actor: str
+    commit_id: str
+    prev_hash: bytes
+    hash: bytes
+    holds: bool
+    digests: tuple[str, str]
+    original: tuple[str, str]
+    events: tuple[JsonObject, ...]
+    private: JsonObject
+
+    @property
+    def is_erased(self) -> bool:
+        return self.digests != self.original
+
+    @property
+    def belongs_here(self) -> bool:
+        return self.place == keys.entry(self.first_seq, self.version)
+
+
+def read_commit(place: str, item: Mapping[str, Any]) -> StoredCommit | None:
+    """None for an item that is no commit any more."""
+    try:
+        events, private = bytes(item["events"]), bytes(item["private"])
+        digests = (hashlib.sha256(events).hexdigest(), hashlib.sha256(private).hexdigest())
+        erased = item.get("erased")
+        original = (erased["events"], erased["private"]) if erased else digests
+        header = {name: item[name] for name in _HEADER}
+        over = bytes.fromhex(original[0]) + bytes.fromhex(original[1])
+        found = json.loads(events)
+        stored = StoredCommit(
+            place=place,
+            version=item["version"],
+            first_seq=item["first_seq"],
+            at=item["at"],
+            actor=item["actor"],
+            commit_id=item["commit_id"],
+            prev_hash=bytes(item["prev_hash"]),
+            hash=bytes(item["hash"]),
+            holds=chain.hash_of(bytes(item["prev_hash"]), header, over) == bytes(item["hash"])
+            and len(found) == item["n"],
+            digests=digests,
+            original=original,
+            events=tuple(found),
+            private=json.loads(private),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    well_formed = all(isinstance(event, dict) for event in stored.events)
+    return stored if well_formed and isinstance(stored.private, dict) else None
