@@ -43,7 +43,8 @@ from freehold.wire.events import (
     SpanModelRequestStartEvent,
 )
 
-_WITHDRAWN = "What the model had not answered yet is left out of the conversation."
+WITHDRAWN = "What the model had not answered yet is left out of the conversation."
+"""Ends the message of an error after which it is so."""
 
 
 def begin_turn(draft: Draft, run: Run, lease: Lease) -> Next | None:
@@ -216,7 +217,7 @@ def fail_turn(draft: Draft, run: Run, holder: str, failure: Failure, limits: Lim
     draft.set(thread_id, retries=head.retries + 1)
     if error.refused:
         draft.note(thread_id, "withdrawn", value=True)
-        text = f"{error.message} {_WITHDRAWN}"
+        text = f"{error.message} {WITHDRAWN}"
         return give_up(draft, thread_id, error.kind, text)
     if not error.retryable or head.retries >= limits.max_retries:
         return give_up(draft, thread_id, error.kind, error.message)

@@ -84,8 +84,8 @@ class Rows:
     def rehash(self, edited):
         """The whole chain computed anew, without the key: `edited` are bodies by version."""
         previous = chain.genesis(self.bench.key.session_id, self.thread_id)
-        for sk, item in self.all():
-            item |= edited.get(item["version"], {})
+        for sk, found in self.all():
+            item = {**found, **edited.get(found["version"], {})}
             header = {name: item[name] for name in HEADER}
             item["prev_hash"] = previous
             item["hash"] = chain.commit_hash(previous, header, item["events"], item["private"])
