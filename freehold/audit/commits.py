@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from freehold import keys
+from freehold.bodies import POINTER
 from freehold.domain import chain
+from freehold.domain.entry import CROSSED, ERASED
 from freehold.toolset import JsonObject
 
+_LOOKED_AT = (CROSSED, ERASED, POINTER)
 _HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
 
 
@@ -21,6 +24,9 @@ _HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
 class StoredCommit:
     """`digests` are of the bytes as they lie there; `original` those that the chain is over, which
     differ once content was erased. `hash` is as stored, `holds` whether the commit hashes to it.
+
+    Of `events`, which are `n`, and of `private` only what an audit looks at is kept: a log may be
+    larger than memory.
     """
 
     place: str
@@ -34,6 +40,7 @@ class StoredCommit:
     holds: bool
     digests: tuple[str, str]
     original: tuple[str, str]
+    n: int
     events: tuple[JsonObject, ...]
     private: JsonObject
 
@@ -69,10 +76,15 @@ def read_commit(place: str, item: Mapping[str, Any]) -> StoredCommit | None:
             and len(found) == item["n"],
             digests=digests,
             original=original,
-            events=tuple(found),
-            private=json.loads(private),
+            n=len(found),
+            events=tuple(event for event in found if _is_looked_at(event)),
+            private={k: v for k, v in json.loads(private).items() if k in _LOOKED_AT},
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    well_formed = all(isinstance(event, dict) for event in stored.events)
-    return stored if well_formed and isinstance(stored.private, dict) else None
+    return stored
+
+
+def _is_looked_at(event: JsonObject) -> bool:
+    kind = event.get("type", "")
+    return str(kind).startswith("session.thread_") or POINTER in event

@@ -60,7 +60,7 @@ class Thread:
         return ThreadFindings(
             thread_id=self.thread_id,
             commits=len(self.commits),
-            events=sum(len(commit.events) for commit in self.commits.values()),
+            events=sum(commit.n for commit in self.commits.values()),
             hash=last.hash.hex() if last else "",
             sealed=_sealed(head),
             erasures=erasures,

@@ -8,6 +8,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def genesis(session_id: str, thread_id: str) -> bytes:
     """What the first commit of a feed stands on."""
@@ -28,7 +30,7 @@ def commit_hash(
 
 def hash_of(previous: bytes, header: Mapping[str, object], digests: bytes) -> bytes:
     """The same from the digests of both bodies, end to end: all that is left of erased ones."""
-    canonical = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    canonical = _canonical(header).encode()
     return hashlib.sha256(previous + canonical + digests).digest()
 
 

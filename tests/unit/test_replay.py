@@ -16,7 +16,6 @@ from freehold.views.thread_log import ThreadLog
 from freehold.wire.sessions import UpdateSession
 from tests.unit.sessions import Bench
 
-
 HI = script({"say": "Hi."})
 
 
