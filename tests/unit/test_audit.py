@@ -2,113 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sqlite3
+import tracemalloc
+from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from freehold.adapters.sqlite.encoding import decode, encode
+from bench.audit import fill, store
 from freehold.audit.checkpoint import NotACheckpoint, checkpoint, read_checkpoint
 from freehold.audit.session import verify_session
 from freehold.domain import chain
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
-from freehold.errors import InvalidRequest, NotFound
-from freehold.event_log import EventLog
-from freehold.services.erasure import erase_event
-from freehold.services.events import list_events
 from freehold.testing.script import script
-from freehold.wire.lists import EventList
-from tests.servers import wait_for
-from tests.unit.sessions import Bench
-
-HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
-SECRET = "a-secret-that-has-to-go"
+from tests.unit.stored_rows import HEADER, Rows, audit, bench_on_disk, holding, kinds, said
 
 
 @pytest.fixture
 def bench(tmp_path):
-    """A session with a call, two turns, and its rows on the disk."""
-    bench = Bench(tmp_path, path=tmp_path / "freehold.db")
-    bench.path = tmp_path / "freehold.db"
-    bench.directory = tmp_path
-    call = {"think": "Hm.", "say": "I look.", "tool": "bash", "input": {"command": "ls"}}
-    bench.say(script(call, {"say": "Done."}))
-    bench.say("Hello.")
+    bench = bench_on_disk(tmp_path)
     yield bench
     bench.records.close()
-
-
-class Rows:
-    """The rows of a thread's feed, as whoever has the file can change them."""
-
-    def __init__(self, bench, thread_id=None):
-        self.bench = bench
-        self.thread_id = thread_id or bench.thread_id
-        self.pk = bench.key.feed(self.thread_id)
-
-    def _do(self, statement, *values):
-        with closing(sqlite3.connect(self.bench.path)) as file:
-            found = file.execute(statement, values).fetchall()
-            file.commit()
-        return found
-
-    def all(self):
-        found = self._do("SELECT sk, value FROM items WHERE pk = ? ORDER BY sk", self.pk)
-        return [(sk, decode(value)) for sk, value in found]
-
-    def write(self, sk, item, pk=None):
-        self._do(
-            "UPDATE items SET value = ? WHERE pk = ? AND sk = ?", encode(item), pk or self.pk, sk
-        )
-
-    def delete(self, *places):
-        for sk in places:
-            self._do("DELETE FROM items WHERE pk = ? AND sk = ?", self.pk, sk)
-
-    @property
-    def head(self):
-        place = self.bench.key.head(self.thread_id)
-        (value,) = self._do("SELECT value FROM items WHERE pk = ? AND sk = ?", place.pk, place.sk)[
-            0
-        ]
-        return decode(value)
-
-    def write_head(self, **changes):
-        place = self.bench.key.head(self.thread_id)
-        self.write(place.sk, {**self.head, **changes}, place.pk)
-
-    def rehash(self, edited):
-        """The whole chain computed anew, without the key: `edited` are bodies by version."""
-        previous = chain.genesis(self.bench.key.session_id, self.thread_id)
-        for sk, found in self.all():
-            item = {**found, **edited.get(found["version"], {})}
-            header = {name: item[name] for name in HEADER}
-            item["prev_hash"] = previous
-            item["hash"] = chain.commit_hash(previous, header, item["events"], item["private"])
-            self.write(sk, item)
-            previous = item["hash"]
-        self.write_head(chain=previous)
-        return previous
-
-
-def audit(bench, expected=None):
-    return verify_session(bench.app, bench.key, expected)
-
-
-def kinds(bench, expected=None):
-    return {damage.kind for damage in audit(bench, expected).all_damage}
-
-
-def said(item):
-    return {"events": item["events"].replace(b"Hello.", b"Goodby")}
-
-
-def holding(rows, words):
-    return next((sk, item) for sk, item in rows.all() if words in item["events"])
 
 
 def test_a_log_that_nobody_touched_is_well(bench):
@@ -368,136 +285,31 @@ def test_a_child_that_was_rewritten_with_the_key_is_not_the_one_its_parent_saw(f
     assert {(d.kind, d.thread_id) for d in damage} == {("rewritten", child)}
 
 
-# ---------------------------------------------------------------- erasure
-def message(bench):
-    return next(e["id"] for e in bench.events if SECRET in json.dumps(e))
+# ---------------------------------------------------------------- what it takes
+class Counted:
+    """A store, and how often each thing was asked of it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.calls = Counter()
+
+    def __getattr__(self, name):
+        self.calls[name] += 1
+        return getattr(self.inner, name)
 
 
-def anywhere(bench):
-    """Files of the store that hold the secret."""
-    files = [path for path in bench.directory.rglob("*") if path.is_file()]
-    return [path.name for path in files if SECRET.encode() in path.read_bytes()]
-
-
-@pytest.mark.parametrize("size", [10, 900_000])
-def test_erased_content_is_gone_and_the_chain_verifies(bench, size):
-    bench.say(f"My name is {SECRET}{'x' * size}.")
-    reply = next(e["id"] for e in reversed(bench.events) if e["type"] == "agent.message")
-    asked = message(bench)
-    before = [(e["id"], e["type"], e["processed_at"]) for e in bench.events]
-    assert anywhere(bench)
-    assert erase_event(bench.app, bench.key, asked).commits == 2
-    assert erase_event(bench.app, bench.key, reply).commits == 1
-    assert [(e["id"], e["type"], e["processed_at"]) for e in bench.events] == before
-    wait_for(lambda: not anywhere(bench))
-    found = audit(bench)
+def test_ten_thousand_commits_are_read_a_page_at_a_time_and_not_kept(tmp_path):
+    records, app = store(tmp_path)
+    with closing(records):
+        key = fill(app, 2_500)
+        counted, blobs = Counted(records), Counted(app.blobs)
+        app = replace(app, records=counted, blobs=blobs)
+        tracemalloc.start()
+        found = verify_session(app, key)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
     assert found.all_damage == ()
-    erasures = found.threads[0].erasures
-    assert [e.event_id for e in erasures] == [asked, asked, reply]
-    assert {e.actor for e in erasures} == {"operator"}
-
-
-def test_readers_show_that_it_was_redacted_and_the_session_goes_on(bench):
-    bench.say(f"My name is {SECRET}.")
-    erase_event(bench.app, bench.key, message(bench))
-    page = list_events(bench.app, bench.caller, bench.key.session_id, EventList())
-    (shown,) = [e for e in page.data if e["type"] == "user.message" and "redacted" in str(e)]
-    assert shown["content"] == [{"type": "redacted"}]
-    bench.say("What is my name?")
-    assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
-    sent = json.dumps(bench.model.requests[-1].messages)
-    assert SECRET not in sent.replace(f"You said: My name is {SECRET}", "")
-    assert "[erased]" in sent
-    bench.judge()
-
-
-def test_thoughts_go_with_the_message_they_led_to(bench):
-    bench.say(script({"think": SECRET, "say": "It is a name."}))
-    said = [e for e in bench.events if e["type"] == "agent.message"][-1]
-    erase_event(bench.app, bench.key, said["id"])
-    reply = next(e for e in bench.entries if said["id"] in str(e.events))
-    assert "thinking" not in str(reply.private)
-    bench.say("Go on.")
-    bench.judge()
-
-
-def test_a_call_and_its_result_are_erased_each(bench):
-    bench.say(script({"tool": "bash", "input": {"command": f"echo {SECRET}"}}, {"say": "Done."}))
-    use, result = [e for e in bench.events if e["type"].startswith("agent.tool")][-2:]
-    erase_event(bench.app, bench.key, use["id"])
-    erase_event(bench.app, bench.key, result["id"])
-    bodies = {e["id"]: e for e in bench.events}
-    assert bodies[use["id"]]["input"] == {}
-    assert bodies[result["id"]]["content"] == [{"type": "text", "text": "[erased]"}]
-    assert kinds(bench) == set()
-    bench.say("Go on.")
-    bench.judge()
-
-
-def test_two_events_of_one_commit(bench):
-    bench.say(script({"say": ["One."], "tools": [{"tool": "bash", "input": {"command": "1"}}]}))
-    entry = next(e for e in reversed(bench.entries) if "reply" in e.private and "One." in str(e))
-    for event in entry.events:
-        if event["type"] in ("agent.message", "agent.tool_use"):
-            erase_event(bench.app, bench.key, event["id"])
-    assert "One." not in str(bench.entries[entry.version].events)
-    assert kinds(bench) == set()
-
-
-def test_erasing_again_does_nothing_and_ends_what_a_crash_left(bench):
-    bench.say(f"{SECRET}{'x' * 900_000}")
-    asked = message(bench)
-    delete, bench.app.blobs.delete = bench.app.blobs.delete, lambda _: None
-    erase_event(bench.app, bench.key, asked)
-    assert anywhere(bench)
-    bench.app.blobs.delete = delete
-    version = bench.head.version
-    assert erase_event(bench.app, bench.key, asked).commits == 0
-    assert bench.head.version == version
-    reply = next(e["id"] for e in reversed(bench.events) if e["type"] == "agent.message")
-    erase_event(bench.app, bench.key, reply)
-    wait_for(lambda: not anywhere(bench))
-
-
-def test_what_cannot_be_erased(bench):
-    idle = bench.events[-1]["id"]
-    with pytest.raises(InvalidRequest, match="no content"):
-        erase_event(bench.app, bench.key, idle)
-    with pytest.raises(NotFound):
-        erase_event(bench.app, bench.key, "sevt_none")
-    (sent,) = bench.say("More.", drain=False)
-    with pytest.raises(InvalidRequest, match="interrupt"):
-        erase_event(bench.app, bench.key, sent["id"])
-
-
-def test_content_that_is_gone_without_a_record_is_damage(bench):
-    rows = Rows(bench)
-    sk, item = holding(rows, b"Hello.")
-    digests = {n: hashlib.sha256(item[n]).hexdigest() for n in ("events", "private")}
-    rows.write(sk, {**item, **said(item), "erased": {**digests, "blobs": []}})
-    (damage,) = audit(bench).all_damage
-    assert (damage.kind, damage.version) == ("edited", item["version"])
-    assert "without a record" in damage.detail
-
-
-def test_what_an_erasure_left_cannot_be_changed_nor_undone(bench):
-    rows = Rows(bench)
-    sk, before = holding(rows, b"Hello.")
-    asked = next(e["id"] for e in bench.events if "Hello." in json.dumps(e))
-    erase_event(bench.app, bench.key, asked)
-    assert kinds(bench) == set()
-    after = dict(rows.all())[sk]
-    rows.write(sk, {**after, "events": after["events"].replace(b"redacted", b"invented")})
-    assert kinds(bench) == {"edited"}
-    rows.write(sk, before)
-    assert [d.detail for d in audit(bench).all_damage] == ["content that was erased is back"]
-
-
-def test_another_process_does_not_go_on_with_what_it_had_read(bench):
-    """The server that runs while an operator erases."""
-    server = EventLog(bench.records, bench.app.blobs, bench.app.secrets)
-    assert "Hello." in str(server.history(bench.key, bench.thread_id))
-    for event in bench.events:
-        if "Hello." in str(event):
-            erase_event(bench.app, bench.key, event["id"])
-    assert "Hello." not in str(server.history(bench.key, bench.thread_id))
+    assert found.threads[0].commits == 2_500
+    assert counted.calls == {"query": 1 + 3, "get": 1}
+    assert blobs.calls == {}
+    assert peak < 12_000_000
