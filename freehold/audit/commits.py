@@ -16,7 +16,9 @@ from freehold.domain import chain
 from freehold.domain.entry import CROSSED, ERASED
 from freehold.toolset import JsonObject
 
-_LOOKED_AT = (CROSSED, ERASED, POINTER)
+_NOTES = (CROSSED, ERASED, POINTER)
+_STATUS = "session.thread_"
+_WORDS = (_STATUS.encode(), POINTER.encode())
 _HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
 
 
@@ -58,33 +60,47 @@ def read_commit(place: str, item: Mapping[str, Any]) -> StoredCommit | None:
     try:
         events, private = bytes(item["events"]), bytes(item["private"])
         digests = (hashlib.sha256(events).hexdigest(), hashlib.sha256(private).hexdigest())
-        erased = item.get("erased")
+        erased = item.get(ERASED)
         original = (erased["events"], erased["private"]) if erased else digests
         header = {name: item[name] for name in _HEADER}
         over = bytes.fromhex(original[0]) + bytes.fromhex(original[1])
-        found = json.loads(events)
-        stored = StoredCommit(
+        previous, digest = bytes(item["prev_hash"]), bytes(item["hash"])
+        return StoredCommit(
             place=place,
-            version=item["version"],
-            first_seq=item["first_seq"],
+            version=_number(item["version"]),
+            first_seq=_number(item["first_seq"]),
             at=item["at"],
             actor=item["actor"],
             commit_id=item["commit_id"],
-            prev_hash=bytes(item["prev_hash"]),
-            hash=bytes(item["hash"]),
-            holds=chain.hash_of(bytes(item["prev_hash"]), header, over) == bytes(item["hash"])
-            and len(found) == item["n"],
+            prev_hash=previous,
+            hash=digest,
+            holds=chain.hash_of(previous, header, over) == digest,
             digests=digests,
             original=original,
-            n=len(found),
-            events=tuple(event for event in found if _is_looked_at(event)),
-            private={k: v for k, v in json.loads(private).items() if k in _LOOKED_AT},
+            n=_number(item["n"]),
+            events=_looked_at(events),
+            private=_noted(private),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    return stored
 
 
-def _is_looked_at(event: JsonObject) -> bool:
-    kind = event.get("type", "")
-    return str(kind).startswith("session.thread_") or POINTER in event
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a number")
+    return value
+
+
+def _looked_at(events: bytes) -> tuple[JsonObject, ...]:
+    """Most commits have nothing of the kind, and are not parsed for it."""
+    if not any(word in events for word in _WORDS):
+        return ()
+    found = json.loads(events)
+    kinds = ((event, str(event.get("type"))) for event in found)
+    return tuple(e for e, kind in kinds if kind.startswith(_STATUS) or POINTER in e)
+
+
+def _noted(private: bytes) -> JsonObject:
+    if not any(name.encode() in private for name in _NOTES):
+        return {}
+    return {name: value for name, value in json.loads(private).items() if name in _NOTES}

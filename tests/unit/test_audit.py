@@ -69,11 +69,13 @@ def test_an_edited_commit_with_a_hash_of_its_own(bench):
     assert (damage.kind, damage.version) == ("edited", item["version"])
 
 
-@pytest.mark.parametrize("item", [{}, {"events": b"{", "private": b"{}"}, {"version": "x"}])
-def test_a_commit_that_is_none_any_more(bench, item):
+@pytest.mark.parametrize(
+    "change", [{}, {"version": "3"}, {"hash": None}, {"events": b"[]"}, {"private": b"\xff"}]
+)
+def test_a_commit_that_is_none_any_more(bench, change):
     rows = Rows(bench)
-    sk, _ = rows.all()[3]
-    rows.write(sk, item)
+    sk, item = rows.all()[3]
+    rows.write(sk, {**item, **change} if change else {})
     assert kinds(bench) == {"edited"}
 
 
