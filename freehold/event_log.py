@@ -7,7 +7,6 @@ the hash covers the bytes as stored, pointers included.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,10 +14,13 @@ from itertools import islice
 from typing import Any
 
 from freehold import keys
+from freehold.bodies import POINTER, Bodies
 from freehold.domain import chain
 from freehold.domain.draft import Draft, DraftEntry, Snapshot
 from freehold.domain.entry import (
     BEGINNING,
+    CROSSED,
+    ERASED,
     VERSION,
     Entry,
     Place,
@@ -31,10 +33,7 @@ from freehold.history_cache import HistoryCache
 from freehold.keys import Key, SessionKey
 from freehold.ports import Blobs, Condition, Item, Records, Secrets, Value, Write
 from freehold.toolset import JsonObject
-from freehold.wire.base import WireModel
 
-MAX_ITEM = 300_000
-_POINTER = "$blob"
 _PAGE = 200
 
 
@@ -43,7 +42,7 @@ class EventLog:
 
     def __init__(self, records: Records, blobs: Blobs, secrets: Secrets) -> None:
         self._records = records
-        self._blobs = blobs
+        self._bodies = Bodies(blobs)
         self._secrets = secrets
         self._histories = HistoryCache()
 
@@ -83,12 +82,12 @@ class EventLog:
         """Writes the draft. Raises StaleRead or AmbiguousWrite; see `engine.commit.perform` for the
         loop around it.
         """
-        writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
+        writes = self._commit_writes(draft)
         self._records.write([*writes, draft.session_write(), *draft.claim_writes(), *draft.extra])
 
     def creation(self, draft: Draft) -> list[Write]:
         """The first commit of a session, as writes that are stale once it exists."""
-        writes = [w for entry in draft.entries() for w in self._entry_writes(draft, entry)]
+        writes = self._commit_writes(draft)
         absent = (Condition("", "absent", reason="session is new"),)
         state = Write(draft.snapshot.key.state(), put=draft.session.to_item(), conditions=absent)  # type: ignore[arg-type]
         return [*writes, state, *draft.extra]
@@ -97,13 +96,30 @@ class EventLog:
         """Writes it. Raises StaleRead, AmbiguousWrite."""
         self._records.write(self.creation(draft))
 
+    def _commit_writes(self, draft: Draft) -> list[Write]:
+        """A commit a thread. The primary's, last, names those of its children beside it, so that a
+        child's chain cannot be replaced without the primary's (DESIGN 4).
+        """
+        primary = draft.session.primary_id
+        writes: list[Write] = []
+        crossed: JsonObject = {}
+        for entry in sorted(draft.entries(), key=lambda e: e.thread_id == primary):
+            named = replace(entry, private={**entry.private, CROSSED: crossed})
+            made = self._entry_writes(
+                draft, named if crossed and entry.thread_id == primary else entry
+            )
+            item: Any = made[0].put
+            crossed[entry.thread_id] = {"version": item["version"], "hash": item["hash"].hex()}
+            writes += made
+        return writes
+
     def _entry_writes(self, draft: Draft, entry: DraftEntry) -> list[Write]:
         """The commit's item and the head that points behind it."""
         key, thread_id = draft.snapshot.key, entry.thread_id
         before = draft.snapshot.heads.get(thread_id)
         version, first_seq = entry.head.version - 1, entry.head.next_seq - len(entry.events)
         previous = before.chain if before else chain.genesis(key.session_id, thread_id)
-        events, private = self._bodies(key, entry)
+        events, private = self._bodies.of_commit(key, entry)
         header: dict[str, Value] = {
             "v": VERSION,
             "version": version,
@@ -115,7 +131,7 @@ class EventLog:
         }
         digest = chain.commit_hash(previous, header, events, private)
         head = replace(entry.head, chain=digest)
-        if before and before.is_busy and not head.is_busy:
+        if (before and before.is_busy and not head.is_busy) or ERASED in entry.private:
             head = replace(head, seal=self._seal(thread_id, version, digest))
         unchanged = (
             Condition("version", "==", before.version, "head as read")
@@ -139,8 +155,9 @@ class EventLog:
 
     def _seal(self, thread_id: str, version: int, digest: bytes) -> dict[str, Any]:
         """A keyed mark of the chain's end, so that a truncation or a rewritten suffix is found."""
-        message = f"{thread_id}/{version}/".encode() + digest
-        return {"version": version, "hash": digest, "mac": self._secrets.mac("log-seal", message)}
+        message = chain.seal_message(thread_id, version, digest)
+        mac = self._secrets.mac(chain.SEAL, message)
+        return {"version": version, "hash": digest, "mac": mac}
 
     # ------------------------------------------------------------ entries
     def entries(
@@ -176,6 +193,9 @@ class EventLog:
             batch, more = self.entries(key, thread_id, after=after)
             found += batch
             after = batch[-1].sort_key if batch else after
+        if known and any(ERASED in entry.private for entry in found):
+            self.forget(key, thread_id)  # what is kept was read before the erasure
+            return self.history(key, thread_id, start)
         if found:
             known = [*known, *found]
             if known[-1].version != start.version + len(known) - 1:
@@ -238,34 +258,15 @@ class EventLog:
         return None
 
     # ------------------------------------------------------------ bytes
-    def _bodies(self, key: SessionKey, entry: DraftEntry) -> tuple[bytes, bytes]:
-        """Events and private half as stored; the largest bodies move to blobs until the item
-        fits.
-        """
-        bodies = [*map(_dump, entry.events), _dump(entry.private)]
-        size = sum(map(len, bodies))
-        for n in sorted(range(len(bodies)), key=lambda n: -len(bodies[n])):
-            if size <= MAX_ITEM:
-                break
-            size -= len(bodies[n])
-            bodies[n] = self._point_to(key, entry.thread_id, bodies[n])
-        return b"[" + b",".join(bodies[:-1]) + b"]", bodies[-1]
-
-    def _point_to(self, key: SessionKey, thread_id: str, body: bytes) -> bytes:
-        """Writes a blob named by its content: another attempt with other bytes is another blob."""
-        name = f"{key.partition}/{thread_id}/{hashlib.sha256(body).hexdigest()}"
-        self._blobs.put(name, body)
-        return _dump({_POINTER: name})
-
     def _entry(self, key: SessionKey, item: Item) -> Entry:
         """An item of any version so far as an `Entry`. Raises NewerStore."""
         stored: Any = item
         check_version(stored["v"])
         events, size = json.loads(stored["events"]), len(stored["events"]) + len(stored["private"])
-        if _POINTER.encode() in stored["events"]:
-            resolved = [self._resolve(key, event) for event in events]
+        if POINTER.encode() in stored["events"]:
+            resolved = [self._bodies.resolve(key, event) for event in events]
             events, size = [body for body, _ in resolved], size + sum(n for _, n in resolved)
-        private, large = self._resolve(key, json.loads(stored["private"]))
+        private, large = self._bodies.resolve(key, json.loads(stored["private"]))
         return Entry(
             version=stored["version"],
             first_seq=stored["first_seq"],
@@ -278,14 +279,6 @@ class EventLog:
             private=private,
             size=size + large,
         )
-
-    def _resolve(self, key: SessionKey, body: JsonObject) -> tuple[JsonObject, int]:
-        """What a pointer names, and its size. Content cannot forge its way to another's blob."""
-        name = body.get(_POINTER)
-        if len(body) != 1 or not isinstance(name, str) or not name.startswith(key.partition + "/"):
-            return body, 0
-        stored = self._blobs.get(name)
-        return json.loads(stored), len(stored)
 
 
 def _snapshot(
@@ -301,9 +294,3 @@ def _snapshot(
         {head.thread_id: head for head in found},
         {t: Claim.from_item(item) for t, item in claims.items() if item is not None},
     )
-
-
-def _dump(value: WireModel | JsonObject) -> bytes:
-    if isinstance(value, WireModel):
-        return value.model_dump_json().encode()
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

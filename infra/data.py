@@ -106,6 +106,7 @@ class Data(Stack):
         """Read by the command line, and by whoever takes the stack down, under these names."""
         CfnOutput(self, "TableName", value=self.table.table_name)
         CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        CfnOutput(self, "KeyArn", value=self.key.key_arn)
         CfnOutput(self, "ModelKeySecretArn", value=self.model_key.ref)
 
 

@@ -29,11 +29,15 @@ class DirectoryBlobs:
     a directory of its own name, and a prefix of a name is a prefix of its path.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Creates the directory, removes what a crash left half written. One process at a time."""
+    def __init__(self, directory: Path, *, is_shared: bool = False) -> None:
+        """Creates the directory, removes what a crash left half written. One process at a time;
+        `is_shared`: beside a process that has it, which may be writing. Nothing is removed then.
+        """
         self._directory = directory
         self._incoming = directory / _INCOMING
         self._lock = threading.Lock()
+        if is_shared:
+            return
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(mode=0o700, parents=True)
 

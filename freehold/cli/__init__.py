@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from freehold import __version__
+from freehold.cli.audit import audit
 from freehold.cli.demo import demo
 from freehold.cli.deploy import deploy
 from freehold.cli.doctor import doctor
@@ -22,6 +23,7 @@ from freehold.cli.keys import keys
 from freehold.cli.migrate import migrate
 from freehold.cli.model_key import model_key
 from freehold.cli.serve import serve
+from freehold.cli.sessions import sessions
 from freehold.cli.smoke import smoke
 from freehold.cli.stop import stop
 from freehold.cli.terminal import CommandFailed, complain
@@ -38,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.add_typer(sessions, name="sessions")
+app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
 app.add_typer(model_key, name="model-key")
 app.add_typer(deploy, name="deploy")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,18 +13,14 @@ from freehold.cli.options import (
     DEFAULT_DATA_DIR,
     DataDir,
     JsonOption,
+    StackOption,
 )
+from freehold.cli.stores import open_records
 from freehold.cli.terminal import CommandFailed, complain, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from freehold.ports import Records
-
-StackOption: TypeAlias = Annotated[
-    str | None, typer.Option("--stack", help="The data stack of an installation on AWS.")
-]
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -59,7 +54,7 @@ def create(
 
     if stack is None:
         _prepare_data_dir(data_dir)
-    with _store(data_dir, stack) as records:
+    with open_records(data_dir, stack) as records:
         key = create_key(records, workspace)
     if as_json:
         print_json({"workspace": workspace, "key": key})
@@ -81,7 +76,7 @@ def list_(
     """
     from freehold.services.keys import list_keys  # noqa: PLC0415 - no other command pays
 
-    with _store(data_dir, stack) as records:
+    with open_records(data_dir, stack) as records:
         found = list_keys(records)
     if as_json:
         print_json([asdict(key) for key in found])
@@ -103,7 +98,7 @@ def revoke(
     from freehold.errors import NotFound  # noqa: PLC0415 - no other command pays
     from freehold.services.keys import revoke_key  # noqa: PLC0415 - as above
 
-    with _store(data_dir, stack) as records:
+    with open_records(data_dir, stack) as records:
         try:
             key = revoke_key(records, key_id)
         except NotFound as unknown:
@@ -112,48 +107,6 @@ def revoke(
         print_json(asdict(key))
     else:
         typer.echo(f"{key.id} was revoked at {key.revoked_at}")
-
-
-@contextmanager
-def _store(data_dir: Path, stack: str | None) -> Iterator[Records]:
-    """The store alone: a server that runs on it has everything else. Raises CommandFailed."""
-    if stack is not None:
-        with stored_in_stack(stack) as table:
-            yield table
-        return
-    if not data_dir.is_dir():
-        raise CommandFailed(f"--data-dir {data_dir}: there is no such directory")
-    from freehold.adapters.sqlite import (  # noqa: PLC0415 - no other command pays
-        SqliteRecords,
-        StoreUnusable,
-    )
-
-    try:
-        records = SqliteRecords(data_dir / "freehold.db")
-    except StoreUnusable as failed:
-        raise CommandFailed(str(failed)) from failed
-    try:
-        yield records
-    finally:
-        records.close()
-
-
-@contextmanager
-def stored_in_stack(stack: str) -> Iterator[Records]:
-    """The store of an installation on AWS. Raises CommandFailed."""
-    from freehold.adapters.aws_clients import client  # noqa: PLC0415 - no other command pays
-    from freehold.adapters.aws_stack import (  # noqa: PLC0415 - as above
-        AwsStack,
-        StackUnusable,
-        in_one_line,
-    )
-    from freehold.bootstrap_aws import records  # noqa: PLC0415 - as above
-
-    try:
-        with in_one_line(stack):
-            yield records(AwsStack(stack, client).output("TableName"))
-    except StackUnusable as failed:
-        raise CommandFailed(str(failed)) from failed
 
 
 def _prepare_data_dir(data_dir: Path) -> None:

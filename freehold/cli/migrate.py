@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from freehold.cli.keys import StackOption, stored_in_stack
-from freehold.cli.options import DEFAULT_DATA_DIR, DataDir
+from freehold.cli.options import DEFAULT_DATA_DIR, DataDir, StackOption
+from freehold.cli.stores import table_of
 from freehold.cli.terminal import CommandFailed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _of_stack(stack: str) -> str:
     from freehold.schema import VERSION, migrate  # noqa: PLC0415 - as above
 
     try:
-        with stored_in_stack(stack) as records:
+        with table_of(stack) as records:
             before = migrate(records).version
     except NewerStore as newer:
         raise CommandFailed(str(newer)) from newer

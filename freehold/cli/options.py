@@ -13,7 +13,13 @@ from freehold.cli.terminal import CommandFailed
 from freehold.settings import ModelProvider, Settings, explain
 
 DataDir: TypeAlias = Annotated[
-    Path, typer.Option("--data-dir", help="Where everything is kept.", show_default="./.freehold")
+    Path,
+    typer.Option(
+        "--data-dir", "--data", help="Where everything is kept.", show_default="./.freehold"
+    ),
+]
+StackOption: TypeAlias = Annotated[
+    str | None, typer.Option("--stack", help="The data stack of an installation on AWS.")
 ]
 ModelOption: TypeAlias = Annotated[
     ModelProvider | None,

@@ -156,6 +156,10 @@ class Draft:
         assert isinstance(noted, list)
         self.note(thread_id, name, [*noted, value])
 
+    def noted(self, thread_id: str, name: str) -> Any:
+        """What was noted under that name; None where nothing was."""
+        return self._private.get(thread_id, {}).get(name)
+
     # ------------------------------------------------------------ the result
     @property
     def touched(self) -> tuple[str, ...]:

@@ -23,6 +23,12 @@ def check_version(stored: int) -> None:
         )
 
 
+CROSSED = "crossed"
+"""In a primary's `private`: the version and hash of each child's commit of the same transaction."""
+ERASED = "erased"
+"""In `private`: a record of each commit whose content this one erases."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event of a feed with its sequence number."""

@@ -15,6 +15,7 @@ from typing import Self
 
 from freehold.domain.checkpoint import Checkpoint, cleared_before, latest_checkpoint
 from freehold.domain.entry import Entry
+from freehold.domain.erasure import ERASED
 from freehold.domain.step import CUT_SHORT, PAUSED
 from freehold.toolset import JsonObject
 
@@ -22,6 +23,7 @@ _GO_ON: JsonObject = {
     "type": "text",
     "text": "Your reply was cut off here by a time limit. Continue where it stops.",
 }
+_ERASED: JsonObject = {"type": "text", "text": ERASED}
 _NO_OUTPUT: JsonObject = {"type": "text", "text": "(no output)"}
 _REFUSED_RESULT: JsonObject = {
     "type": "text",
@@ -140,7 +142,8 @@ class Conversation:
         if block["type"] == "text":
             content = event["content"]
             assert isinstance(content, list)
-            return {"type": "text", "text": content[int(str(block["part"]))]["text"]}  # type: ignore[call-overload,index]
+            part: JsonObject = content[int(str(block["part"]))]  # type: ignore[assignment]
+            return {"type": "text", "text": part.get("text", ERASED)}
         tool_ids[event_id] = str(block["id"])
         return {
             "type": "tool_use",
@@ -197,12 +200,13 @@ class Conversation:
 
 
 def _content(event: JsonObject) -> list[JsonObject]:
-    """The blocks of an event as the model takes them: none redacted, and no text without words,
-    which the API refuses wherever it stands.
+    """The blocks of an event as the model takes them: a word where content was erased, and no text
+    without words, which the API refuses wherever it stands.
     """
     content = event.get("content")
     blocks = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
-    kept = (b for b in blocks if b.get("type") != "redacted" and not _is_blank(b))
+    shown = (_ERASED if b.get("type") == "redacted" else b for b in blocks)
+    kept = (b for b in shown if not _is_blank(b))
     return [_uncited(b) if b.get("type") == "search_result" else b for b in kept]
 
 

@@ -46,7 +46,8 @@ from freehold.wire.events import (
     SpanModelRequestStartEvent,
 )
 
-_WITHDRAWN = "What the model had not answered yet is left out of the conversation."
+WITHDRAWN = "What the model had not answered yet is left out of the conversation."
+"""Ends the message of an error after which it is so."""
 
 
 Request = Literal["reply", "summary"]
@@ -281,7 +282,7 @@ def _withdraw(draft: Draft, head: Head, error: ModelError) -> Next:
     draft.set(head.thread_id, is_full=False)
     draft.note(head.thread_id, "withdrawn", value=True)
     kind = "compaction_limit_reached" if is_limit else error.kind
-    return give_up(draft, head.thread_id, kind, f"{error.message} {_WITHDRAWN}")
+    return give_up(draft, head.thread_id, kind, f"{error.message} {WITHDRAWN}")
 
 
 def give_up(draft: Draft, thread_id: str, kind: str, message: str) -> Next:

@@ -63,6 +63,7 @@ def test_the_model_key_is_created_empty(assembly):
 def test_outputs_name_what_the_command_line_looks_up(assembly):
     assert set(assembly.outputs("Data")) == {
         "BucketName",
+        "KeyArn",
         "ModelKeySecretArn",
         "TableName",
     }

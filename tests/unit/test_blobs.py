@@ -26,6 +26,16 @@ def test_a_blob_is_read_by_the_next_process(blobs, directory):
     assert DirectoryBlobs(directory).get("a/b/c") == bytes(range(256))
 
 
+def test_who_shares_a_directory_leaves_what_is_being_written(blobs, directory):
+    blobs.put("a/b", b"there")
+    half = directory / ".incoming" / "half"
+    half.write_bytes(b"being wri")
+    assert DirectoryBlobs(directory, is_shared=True).get("a/b") == b"there"
+    assert half.exists()
+    DirectoryBlobs(directory)
+    assert not half.exists()
+
+
 def test_whoever_wrote_a_name_leaves_one_file(blobs, directory):
     blobs.put("a/b", b"first")
     blobs.put("a/b", b"first")

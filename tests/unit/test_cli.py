@@ -121,6 +121,8 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
         ["keys", "revoke"],
         ["doctor"],
         ["demo"],
+        *(["sessions", c] for c in ("list", "show", "tail", "tool-calls", "cost", "replay")),
+        *(["audit", command] for command in ("verify", "erase")),
     ],
     ids=lambda arguments: " ".join(arguments) or "freehold",
 )
@@ -128,6 +130,7 @@ def test_every_command_has_help(capsys, arguments):
     code, printed = _main(capsys, *arguments, "--help")
     assert code == 0
     assert "Usage: " in printed.out
+    assert ("Examples:" in printed.out) == (arguments[:1] in (["sessions"], ["audit"]))
     assert "\x1b" not in printed.out
 
 
@@ -137,6 +140,9 @@ def test_every_command_has_help(capsys, arguments):
         ("freehold ", {"serve", "keys", "doctor", "demo"}),
         ("freehold keys ", {"create", "list", "revoke"}),
         ("freehold keys r", {"revoke"}),
+        ("freehold sessions t", {"tail", "tool-calls"}),
+        ("freehold sessions list --status r", {"running", "rescheduling"}),
+        ("freehold audit verify --a", {"--all", "--against"}),
         ("freehold keys list --", {"--data-dir", "--json", "--stack"}),
     ],
 )

@@ -22,6 +22,7 @@ WORDS = {"freehold.errors", "freehold.ids", "freehold.keys", "freehold.toolset",
 WORDS |= {"freehold.money"}
 CORE = WORDS | {
     "freehold.wire",
+    "freehold.bodies",
     "freehold.domain",
     "freehold.documents",
     "freehold.event_log",
@@ -69,7 +70,8 @@ LAYERS = {
     "freehold.domain": Layer(WORDS | HOSTS | {"freehold.wire"}, set()),
     "freehold.history_cache": Layer({"freehold.domain"}, set()),
     "freehold.event_log": Layer(
-        WORDS | {"freehold.wire", "freehold.domain", "freehold.history_cache"}, set()
+        WORDS | {"freehold.wire", "freehold.bodies", "freehold.domain", "freehold.history_cache"},
+        set(),
     ),
     "freehold.documents": Layer(WORDS, {"pydantic"}),
     "freehold.listeners": Layer(WORDS, set()),
@@ -99,6 +101,12 @@ LAYERS = {
         | {"freehold.adapters", "freehold.services", "freehold.engine", "freehold.settings"}
         | {"freehold.testing.scripted_model"},
         set(),
+    ),
+    "freehold.bootstrap_at_rest": Layer(CORE | {"freehold.adapters", "freehold.settings"}, set()),
+    "freehold.audit": Layer(CORE, set()),
+    "freehold.bodies": Layer(WORDS | {"freehold.wire", "freehold.domain"}, set()),
+    "freehold.views": Layer(
+        {"freehold.domain", "freehold.ids", "freehold.session_doc", "freehold.toolset"}, set()
     ),
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
