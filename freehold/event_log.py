@@ -183,9 +183,7 @@ class EventLog:
         would stay. Raises LookupError where one shows.
         """
         feed = key.feed(thread_id)
-        known = self._histories.get(feed)
-        skipped = start.version - known[0].version if known else 0
-        known = known[skipped:] if skipped >= 0 else []
+        known = self._histories.get(feed, start.version)
         after = known[-1].sort_key if known else keys.before_entry(start.seq, start.version)
         found: list[Entry] = []
         more = True

@@ -24,14 +24,18 @@ class HistoryCache:
         self._feeds: OrderedDict[str, tuple[list[Entry], int]] = OrderedDict()
         self._size = 0
 
-    def get(self, feed: str) -> list[Entry]:
-        """Commits of the feed without a gap; empty where none are kept."""
+    def get(self, feed: str, since: int = 0) -> list[Entry]:
+        """Commits of the feed from version `since` on, without a gap; empty where that one is not
+        kept.
+        """
         with self._lock:
             found = self._feeds.get(feed)
             if found is None:
                 return []
             self._feeds.move_to_end(feed)
-            return found[0]
+            entries = found[0]
+            skipped = since - entries[0].version
+            return entries[skipped:] if skipped >= 0 else []
 
     def put(self, feed: str, entries: list[Entry]) -> None:
         """Keeps these commits instead, unless those that are kept end later, or begin as late and
