@@ -54,6 +54,8 @@ def serve(
     managers and networks that no sandbox reaches.
     FREEHOLD_PRICES is a file of list prices that go before the shipped ones, and
     FREEHOLD_WORKSPACE_DAILY_CAP what each workspace may spend in a UTC day, in US dollars.
+    FREEHOLD_CONTEXT_WINDOW, FREEHOLD_COMPACT_AT and FREEHOLD_CLEAR_TOOL_RESULTS say when a
+    conversation is shortened.
     """
     chosen = settings(
         host=host,

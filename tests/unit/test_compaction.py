@@ -12,21 +12,26 @@ import pytest
 
 from freehold.domain.compaction import INSTRUCTION
 from freehold.domain.transcript import messages_of
+from freehold.engine.compaction import reply_tokens, room_of
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
+from freehold.ports import Usage
+from freehold.settings import Settings
 from freehold.testing.script import script
 from freehold.testing.scripted_model import ScriptedModel
 from freehold.toolset import ToolResult
+from tests.protocol.sessions import POLICIES, asking_agent
 from tests.unit.sessions import Bench
 
 WINDOW = 12_000
 COMPACTED = "agent.thread_context_compacted"
 
 
-def small(tmp_path, **settings):
+def small(tmp_path, *, web=None, agent=None, **settings):
     """A session with a model of a small window, which is refused where it is passed."""
     given = {"context_window": WINDOW, **settings}
-    bench = Bench(tmp_path, model=ScriptedModel(given["context_window"]), **given)
+    model = ScriptedModel(given["context_window"])
+    bench = Bench(tmp_path, model=model, web=web, agent=agent, **given)
     bench.sandbox.execute = long_result
     return bench
 
@@ -399,3 +404,62 @@ def test_a_successor_goes_on_behind_the_checkpoint(tmp_path):
     assert bench.kinds().count(COMPACTED) >= 3
     said = [e["content"][0]["text"] for e in bench.events if e["type"] == "agent.message"]
     assert said[-1] == "All done. the number is 17"
+
+
+class Page:
+    """A web of one page."""
+
+    tools = ("web_fetch",)
+    usage = Usage()
+
+    def fetch(self, url, **rules):
+        del url, rules
+        return self
+
+    def result(self):
+        return ToolResult.text("the page")
+
+    def close(self):
+        pass
+
+
+def test_a_url_that_was_shown_before_a_checkpoint_may_still_be_fetched(tmp_path):
+    agent = asking_agent(policies={**POLICIES, "web_fetch": "always_allow"})
+    bench = small(tmp_path, web=Page(), agent=agent)
+    fetches = [
+        {"tool": "web_fetch", "input": {"url": f"https://{host}/a"}}
+        for host in ("shown.example", "hidden.example")
+    ]
+    bench.say("See shown.example/a " + script({"say": "I see."}))
+    bench.say(script(*rounds(30)))
+    assert bench.head.begins.version > 10
+    bench.say(script({"tools": fetches}, {"say": "Done."}))
+    shown, hidden = [e for e in bench.events if e["type"] == "agent.tool_result"][-2:]
+    assert shown["content"] == [{"type": "text", "text": "the page"}]
+    assert hidden["is_error"]
+
+
+# ---------------------------------------------------------------- room
+@pytest.mark.parametrize(
+    ("model", "room", "reply"),
+    [
+        ("claude-opus-5", 800_000, 128_000),
+        ("claude-opus-4-6", 800_000, 128_000),
+        ("claude-sonnet-4-5-20250929", 136_000, 64_000),
+        ("claude-opus-4-1", 160_000, 32_000),
+        ("another-model", 160_000, 32_000),
+    ],
+)
+def test_a_prompt_leaves_room_for_the_longest_reply(model, room, reply):
+    assert room_of(Settings(), model).prompt == room
+    assert reply_tokens(Settings(), model) == reply
+
+
+def test_a_window_of_the_operators_counts_for_every_model(tmp_path):
+    settings = Settings.from_environment(
+        {"FREEHOLD_CONTEXT_WINDOW": "30000", "FREEHOLD_COMPACT_AT": "0.5"}
+    )
+    assert room_of(settings, "claude-opus-5").prompt == 15_000
+    bench = Bench(tmp_path, context_window=30_000)
+    bench.say("Hello.")
+    assert bench.model.requests[-1].max_tokens == 10_000
