@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from importlib import resources
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
@@ -168,9 +168,10 @@ class ListPrices(_Origin):
         return int(self.session_hour * DOLLAR / _MICROSECONDS_OF_AN_HOUR)
 
 
+@cache
 def shipped_prices() -> ListPrices:
     """The table of this version."""
-    text = resources.files("freehold").joinpath("list_prices.json").read_text("utf-8")
+    text = Path(__file__).with_name("list_prices.json").read_text("utf-8")
     return ListPrices.model_validate_json(text)
 
 

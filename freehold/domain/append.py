@@ -156,7 +156,7 @@ def archive_session(draft: Draft) -> None:
         # What is queued stays so: history shows it, never processed.
         draft.set(thread_id, status="terminated", uses=(), archived_at=draft.at)
         lifecycle.post(draft, thread_id, SessionThreadStatusTerminatedEvent)
-    draft.set_session(asks=0, asked=(), archived_at=draft.at)
+    draft.set_session(asks=0, asked=(), archived_at=draft.at, paused_day=None)
     draft.emit(draft.session.primary_id, SessionStatusTerminatedEvent)
 
 

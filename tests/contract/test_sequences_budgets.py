@@ -207,6 +207,16 @@ def test_an_archived_session_has_its_budget_for_good(somewhere):
         assert "archived" in refusal(update, talk, limit(500))["message"]
 
 
+def test_the_budget_of_a_running_session_is_changed(somewhere):
+    with capped(somewhere) as talk:
+        talk.send(says(call("bash", command="wait"), {"say": "Done."}))
+        assert talk.place.sandbox.waiting.wait(20)
+        assert update(talk, limit(10**6)).status == "running"
+        talk.place.sandbox.go.set()
+        assert talk.when_idle()[-3:] == idle()
+        assert "session.updated" in talk.told()
+
+
 # ---------------------------------------------------------------- 7.10
 def test_a_turn_pauses_before_the_next_request_and_a_raise_resumes_it(somewhere):
     with paused(somewhere) as talk:

@@ -9,6 +9,7 @@ import pytest
 from freehold.domain import append
 from freehold.errors import InvalidRequest
 from tests.protocol.plans import (
+    begin_turn,
     fail_turn,
     finish_tools,
     finish_turn,
@@ -237,6 +238,29 @@ def test_a_session_that_idles_at_its_cap_says_so_whatever_the_thread_says(tmp_pa
     own = stage.events(draft, "session.thread_status_idle")[0]["stop_reason"]
     assert own == {"type": "end_turn"}
     assert stage.events(draft, "session.status_idle")[0]["stop_reason"]["type"] == "budget_reached"
+
+
+def test_a_thread_that_pauses_beside_others_tells_the_usage(tmp_path):
+    stage = Stage(tmp_path, children=1).running(1).running()
+    stage.session(cap=5, spend=5)
+    answer_, draft = begin_turn(stage, 1)
+    assert answer_ == "idle"
+    told = ["session.thread_status_idle", "session.usage"]
+    assert stage.kinds(draft) == told
+    assert stage.kinds(draft, 1) == told[:1]
+    stage.commit(draft)
+    assert stage.read().session.running == 1
+    _, draft = begin_turn(stage)
+    assert stage.kinds(draft) == [*told, "session.status_idle"]
+
+
+def test_an_archived_session_waits_for_no_day(tmp_path):
+    stage = Stage(tmp_path).head(status="budget_reached")
+    stage.session(paused_day="2030-01-01", due="day/2030-01-01")
+    draft = stage.draft()
+    append.archive_session(draft)
+    stage.commit(draft)
+    assert stage.store.due("day/") == ()
 
 
 def test_archiving_ends_every_thread_and_what_waits_stays_unprocessed(tmp_path):

@@ -20,6 +20,7 @@ from freehold.cli.checks import (
     check_engine,
     check_model,
     check_namespaces,
+    check_prices,
     check_sandbox,
 )
 from freehold.settings import Settings
@@ -169,6 +170,14 @@ def test_an_endpoint_that_is_not_there():
 def test_without_a_key_the_scripted_model_is_noted():
     found, _ = check_model(Settings())
     assert (found.status, "ANTHROPIC_API_KEY" in found.remedy) == ("note", True)
+
+
+def test_list_prices_are_named_with_their_date_and_source(tmp_path):
+    assert "2026-" in check_prices(Settings()).detail
+    file = tmp_path / "prices.json"
+    file.write_text('{"source": "a contract", "date": "2026-11-01", "session_hour": "0"}')
+    found = check_prices(Settings.from_environment({"FREEHOLD_PRICES": str(file)}))
+    assert found.detail.startswith("of 2026-11-01, a contract (no model); else of 2026-")
 
 
 def test_the_command_prints_every_check_and_fails_when_something_is_missing(capsys, tmp_path):

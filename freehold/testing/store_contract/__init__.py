@@ -28,6 +28,7 @@ CONTRACT: tuple[Check, ...] = (
     items.values_come_back_as_they_were,
     items.nothing_is_aliased,
     items.a_put_replaces_and_an_update_merges,
+    items.large_amounts_are_added_and_compared_exactly,
     items.an_update_creates_what_is_missing,
     items.a_check_writes_nothing,
     items.what_was_written_is_read,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from freehold.errors import StaleRead
 from freehold.keys import Key
 from freehold.ports import Condition, Page, Records, Value, Write
 
@@ -81,6 +84,19 @@ def a_put_replaces_and_an_update_merges(records: Records, pk: str) -> None:
     assert records.get([key]) == [{"z": b"z"}]
     records.write([Write(key, delete=True)])
     assert records.get([key]) == [None]
+
+
+def large_amounts_are_added_and_compared_exactly(records: Records, pk: str) -> None:
+    """Beyond what a machine's number holds: money is counted in parts of a picodollar."""
+    key, amount = Key(pk, "a"), 9 * 10**25 + 1
+    for _ in range(2):
+        records.write([Write(key, set={"due": f"{pk}/x", "kept": 1}, add={"spend": amount})])
+    assert records.get([key]) == [{"due": f"{pk}/x", "kept": 1, "spend": 2 * amount}]
+    below = Condition("spend", "<", 2 * amount + 1)
+    records.write([Write(key, add={"spend": 1}, conditions=(below,))])
+    with pytest.raises(StaleRead):
+        records.write([Write(key, add={"spend": 1}, conditions=(below,))])
+    assert records.get([key]) == [{"due": f"{pk}/x", "kept": 1, "spend": 2 * amount + 1}]
 
 
 def an_update_creates_what_is_missing(records: Records, pk: str) -> None:
