@@ -49,6 +49,19 @@ class Task:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to start: the boot of a slot, or of what else is a task. `network` is its
+    `awsvpcConfiguration`.
+    """
+
+    slot_id: str
+    boot_id: str
+    family: str
+    container: str
+    network: dict[str, Any]
+
+
 class Tasks:
     """Every method raises Unavailable when ECS is too busy or does not answer: what was asked for
     may have been done then.
@@ -64,8 +77,18 @@ class Tasks:
         """The ARN of the slot's task for its boot id, started by the first of these calls; the
         others are answered the same. Raises NotStarted, also where ECS refuses the request.
         """
+        network = {
+            "subnets": list(self._fleet.subnets),
+            "securityGroups": [self._fleet.security_group],
+            "assignPublicIp": "DISABLED",
+        }
+        family = self._family(slot.slot_id)
+        return self.start(Start(slot.slot_id, slot.boot_id, family, CONTAINER, network), settings)
+
+    def start(self, start: Start, settings: JsonObject) -> str:
+        """As `run`, of any family."""
         try:
-            answer = self._run(slot, settings)
+            answer = self._run(start, settings)
         except ClientError as error:
             raise NotStarted(str(error)) from error
         for task in answer["tasks"]:
@@ -130,26 +153,21 @@ class Tasks:
                     yield family.removeprefix(prefix)
 
     # ------------------------------------------------------------ parts
-    def _run(self, slot: Slot, settings: JsonObject) -> Any:
-        network = {
-            "subnets": list(self._fleet.subnets),
-            "securityGroups": [self._fleet.security_group],
-            "assignPublicIp": "DISABLED",
-        }
-        command = {"name": CONTAINER, "command": [json.dumps(settings)]}
+    def _run(self, start: Start, settings: JsonObject) -> Any:
+        command = {"name": start.container, "command": [json.dumps(settings)]}
         with _answered():
             return self._client.run_task(
                 cluster=self._fleet.cluster,
-                taskDefinition=self._family(slot.slot_id),
+                taskDefinition=start.family,
                 launchType="FARGATE",
                 platformVersion="1.4.0",
                 count=1,
-                clientToken=slot.boot_id,
-                startedBy=slot.slot_id,
+                clientToken=start.boot_id,
+                startedBy=start.slot_id,
                 enableExecuteCommand=False,
-                networkConfiguration={"awsvpcConfiguration": network},
+                networkConfiguration={"awsvpcConfiguration": start.network},
                 overrides={"containerOverrides": [command]},
-                tags=self._tags(slot.slot_id),
+                tags=self._tags(start.slot_id),
             )
 
     def _family(self, slot_id: str) -> str:
@@ -250,7 +268,10 @@ def _container(blueprint: Blueprint, port: int) -> dict[str, Any]:
             {"sourceVolume": name, "containerPath": path, "readOnly": False}
             for name, path in DIRECTORIES.items()
         ],
-        "linuxParameters": {"capabilities": {"drop": list(_NEEDLESS)}},
+        "linuxParameters": {
+            "capabilities": {"drop": list(_NEEDLESS)},
+            "initProcessEnabled": True,  # adopts the relay, which is no child of the supervisor
+        },
         "stopTimeout": _STOP_SECONDS,
         "logConfiguration": {
             "logDriver": "awslogs",
