@@ -126,7 +126,7 @@ class Egress:
         with suppress(*_BUSY):
             if proxy.stopping:
                 self._boots.down(proxy)
-            elif now < after(proxy.used_at or proxy.boot_at or now, _UNUSED_SECONDS):
+            elif now < after(max(proxy.used_at, proxy.boot_at), _UNUSED_SECONDS):
                 return
             elif any(slot.egress == proxy.boot_id for slot in self._slots.all().values()):
                 self._proxies.write(proxy, used_at=now)

@@ -20,6 +20,8 @@ CONTAINER = "sandbox"
 SLOT_TAG = "freehold:slot"
 INSTALLATION_TAG = "installation"
 """As the stacks tag what they make: by it an operator finds what is left."""
+_SLOT = "slot_"
+"""Begins the ids of slots."""
 _BATCH = 100
 _DELETED_AT_ONCE = 10
 _STOP_SECONDS = 5
@@ -142,11 +144,13 @@ class Tasks:
                     self._client.delete_task_definitions(taskDefinitions=list(some))
 
     def families(self) -> Iterator[str]:
-        """The ids of slots that have a family."""
+        """The ids of slots that have a family. Other families may begin with the installation's
+        name: that of the proxy, and those of an installation whose name is longer.
+        """
         prefix = self._family("")
         with _answered():
             pages = self._client.get_paginator("list_task_definition_families").paginate(
-                familyPrefix=prefix, status="ACTIVE"
+                familyPrefix=self._family(_SLOT), status="ACTIVE"
             )
             for page in pages:
                 for family in page["families"]:
