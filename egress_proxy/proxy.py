@@ -23,7 +23,7 @@ class Proxy:
     """
 
     def __init__(self, settings: Settings, destinations: Destinations | None = None) -> None:
-        self.boot_id = f"egress_{os.urandom(16).hex()}"
+        self.boot_id = settings.boot_id or f"egress_{os.urandom(16).hex()}"
         self._settings = settings
         self._destinations = destinations or Destinations(
             settings.refused_ranges, seconds=settings.limits.connect_seconds

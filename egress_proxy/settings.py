@@ -33,6 +33,8 @@ class Settings:
     public_key: str
     """Of Ed25519, in hexadecimal: whose requests to `control` are obeyed."""
     control: str
+    boot_id: str = ""
+    """Where whoever starts it has named this life of it already; else it names itself."""
     listen: str = ""
     sockets: str = ""
     refused_ranges: tuple[str, ...] = ()

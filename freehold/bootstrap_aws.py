@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freehold.adapters.aws_clients import LateClient, client, connections_client
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from freehold.facts import Observe
-    from freehold.ports import Sandboxes, Secrets
+    from freehold.ports import Blobs, Sandboxes, Secrets
 
 _log = logging.getLogger("freehold.model")
 
@@ -60,7 +61,7 @@ def aws(
         secrets=secrets,
         log=EventLog(table, blobs, secrets),
         model=model,
-        sandboxes=sandboxes or _sandboxes(environment, table, secrets),
+        sandboxes=sandboxes or _sandboxes(environment, table, blobs, secrets),
         runs=runs(environment),
         feed=TableFeed(table, now, ring_seconds=_ring_seconds(environment)),
         clock=now,
@@ -84,11 +85,14 @@ def connections(url: str) -> Connections:
     return GatewayConnections(connections_client(url))
 
 
-def _sandboxes(environment: StoreEnvironment, table: Records, secrets: Secrets) -> Sandboxes:
+def _sandboxes(
+    environment: StoreEnvironment, table: Records, blobs: Blobs, secrets: Secrets
+) -> Sandboxes:
     if isinstance(environment, SessionsEnvironment) and environment.sandbox_cluster_arn:
         from freehold.bootstrap_fargate import sandboxes  # noqa: PLC0415 - where there are any
+        from freehold.engine.environment import sandbox_network  # noqa: PLC0415 - as above
 
-        return sandboxes(environment, table, secrets)
+        return sandboxes(environment, table, secrets, partial(sandbox_network, table, blobs))
     return NoSandbox()
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freehold.adapters.aws_clients import LateClient, client
 from freehold.adapters.dynamodb import DynamoRecords
+from freehold.adapters.egress.policies import egress_policy
+from freehold.adapters.egress.registries import public_registries
 from freehold.adapters.fargate_sandbox import FargateSandboxes
 from freehold.adapters.fargate_sandbox.access_points import AccessPoints
 from freehold.adapters.fargate_sandbox.archives import Archives
 from freehold.adapters.fargate_sandbox.boots import Boots
 from freehold.adapters.fargate_sandbox.dispatch import Dispatch
-from freehold.adapters.fargate_sandbox.fleet import Blueprint, Fleet
+from freehold.adapters.fargate_sandbox.egress import Egress, Grants
+from freehold.adapters.fargate_sandbox.egress_proxy import Proxies, proxy_boots
+from freehold.adapters.fargate_sandbox.fleet import Blueprint, EgressFleet, Fleet
 from freehold.adapters.fargate_sandbox.inventory import Inventory
+from freehold.adapters.fargate_sandbox.sandboxes import WayOut
 from freehold.adapters.fargate_sandbox.slots import Slots
 from freehold.adapters.fargate_sandbox.supervisor import SupervisorSettings
 from freehold.adapters.fargate_sandbox.tasks import Tasks
@@ -22,10 +27,13 @@ from freehold.adapters.fargate_sandbox.workspace_files import WorkspaceFiles
 from freehold.adapters.kms_secrets import KmsSecrets
 from freehold.adapters.s3_blobs import S3Blobs
 from freehold.ids import now
-from freehold.settings_aws import SANDBOX_PORT
+from freehold.settings_aws import EGRESS_CONTROL_PORT, EGRESS_PORT, SANDBOX_PORT
 
 if TYPE_CHECKING:
-    from freehold.ports import Blobs, Records, Secrets
+    from collections.abc import Callable
+
+    from freehold.adapters.fargate_sandbox.slot import Slot
+    from freehold.ports import Blobs, Network, Records, SandboxRef, Secrets
     from freehold.settings_aws import (
         DispatchEnvironment,
         FleetEnvironment,
@@ -34,14 +42,25 @@ if TYPE_CHECKING:
     )
 
 
-def sandboxes(environment: FleetEnvironment, table: Records, secrets: Secrets) -> FargateSandboxes:
-    """The port. Sends nothing yet."""
+def sandboxes(
+    environment: FleetEnvironment,
+    table: Records,
+    secrets: Secrets,
+    network_of: Callable[[SandboxRef], Network],
+) -> FargateSandboxes:
+    """The port. Sends nothing yet. `network_of` says what a sandbox that starts may reach."""
     fleet = fleet_of(environment)
     slots = Slots(table, now)
     dispatch = _dispatch(environment, fleet, secrets)
     tasks = Tasks(LateClient("ecs"), fleet)
-    boots = Boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet))
-    return FargateSandboxes(slots, boots, dispatch, idle_seconds=fleet.idle_seconds)
+    egress = _egress(fleet, table, slots, tasks, dispatch, secrets)
+    boots = _boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet), egress)
+    registries = public_registries(_listed(environment.package_hosts))
+    policy_of = partial(egress_policy, registries=registries)
+    way_out = WayOut(egress, Grants(network_of, policy_of, {})) if egress else None
+    return FargateSandboxes(
+        slots, boots, dispatch, idle_seconds=fleet.idle_seconds, way_out=way_out
+    )
 
 
 def upkeep(environment: SlotsEnvironment) -> Upkeep:
@@ -64,11 +83,6 @@ def archives(environment: WorkspacesEnvironment) -> Archives:
     return Archives(LateClient("s3"), environment.sandbox_bucket_name)
 
 
-def network(environment: DispatchEnvironment) -> tuple[IPv4Network, int]:
-    """Where supervisors are."""
-    return environment.sandbox_network, SANDBOX_PORT
-
-
 def fleet_of(environment: FleetEnvironment) -> Fleet:
     """Of an environment that has sandboxes."""
     given = environment
@@ -86,6 +100,23 @@ def fleet_of(environment: FleetEnvironment) -> Fleet:
         dispatch=given.sandbox_dispatch_arn,
         family_prefix=given.sandbox_family_prefix,
         idle_seconds=60 * given.sandbox_idle_minutes,
+        egress=_egress_fleet(given),
+    )
+
+
+def _egress_fleet(environment: FleetEnvironment) -> EgressFleet | None:
+    given = environment
+    if given.sandbox_egress_family is None:
+        return None
+    assert given.sandbox_egress_subnets
+    assert given.sandbox_egress_security_group
+    return EgressFleet(
+        family=given.sandbox_egress_family,
+        subnets=_listed(given.sandbox_egress_subnets),
+        security_group=given.sandbox_egress_security_group,
+        port=EGRESS_PORT,
+        control_port=EGRESS_CONTROL_PORT,
+        refused_ranges=_listed(given.refused_ranges),
     )
 
 
@@ -122,14 +153,44 @@ def _world(environment: SlotsEnvironment) -> World:
             strict=True,
         )
     )
+    egress = _egress(fleet, table, slots, tasks, dispatch, secrets)
     return World(
         slots=slots,
-        boots=Boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet)),
+        boots=_boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet), egress),
         tasks=tasks,
         access_points=AccessPoints(LateClient("efs"), fleet),
         files=WorkspaceFiles(LateClient("lambda"), functions),
         archives=Archives(LateClient("s3"), environment.sandbox_bucket_name),
+        egress=egress,
     )
+
+
+def _boots(
+    slots: Slots,
+    tasks: Tasks,
+    dispatch: Dispatch,
+    settings: SupervisorSettings,
+    egress: Egress | None,
+) -> Boots[Slot]:
+    """The proxy forgets a sandbox before its task stops."""
+    if egress is None:
+        return Boots(slots, tasks, dispatch, settings)
+    return Boots(slots, tasks, dispatch, settings, egress.shut)
+
+
+def _egress(
+    fleet: Fleet,
+    table: Records,
+    slots: Slots,
+    tasks: Tasks,
+    dispatch: Dispatch,
+    secrets: Secrets,
+) -> Egress | None:
+    if fleet.egress is None:
+        return None
+    proxies = Proxies(table, now)
+    boots = proxy_boots(proxies, tasks, dispatch, secrets, fleet.egress)
+    return Egress(proxies, boots, slots, dispatch, secrets, fleet.egress.port)
 
 
 def _dispatch(environment: FleetEnvironment, fleet: Fleet, secrets: Secrets) -> Dispatch:
@@ -139,4 +200,4 @@ def _dispatch(environment: FleetEnvironment, fleet: Fleet, secrets: Secrets) -> 
 
 
 def _listed(names: str) -> tuple[str, ...]:
-    return tuple(names.split(","))
+    return tuple(name for name in names.split(",") if name)

@@ -240,6 +240,11 @@ def installation_key(use: str) -> Key:
     return Key(f"_installation/{use}", "key")
 
 
+def egress_proxy() -> Key:
+    """The egress proxy of the installation's sandboxes, where they are tasks."""
+    return Key("_egress", "proxy")
+
+
 SLOTS = "_slots"
 FREE_SLOTS = "_free_slots"
 

@@ -118,6 +118,9 @@ def _range(text: str) -> str:
         raise ValueError("must be networks such as 10.0.0.0/8") from None
 
 
+Host = Annotated[str, AfterValidator(_host)]
+"""A plain name or address."""
+Range = Annotated[str, AfterValidator(_range)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_sendable)]
 
 
@@ -159,10 +162,10 @@ class Settings(BaseModel):
     """`FREEHOLD_SEARCH_KEY`: sent to it as a bearer token."""
     network: Literal["on", "off"] = "on"
     """`off`: no sandbox has a network, whatever its environment says."""
-    package_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    package_hosts: tuple[Host, ...] = ()
     """`FREEHOLD_PACKAGE_HOSTS`, separated by commas: what `allow_package_managers` reaches besides
     the registries that the package managers of this machine are configured for."""
-    refused_ranges: tuple[Annotated[str, AfterValidator(_range)], ...] = ()
+    refused_ranges: tuple[Range, ...] = ()
     """`FREEHOLD_REFUSED_RANGES`, separated by commas: networks that no sandbox reaches, besides all
     that are not the public internet's."""
     synchronous: Literal["FULL", "NORMAL"] = "FULL"

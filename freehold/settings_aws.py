@@ -155,8 +155,33 @@ class FanOutEnvironment(StoreEnvironment):
     connections_url: Name
 
 
-class FleetEnvironment(Environment):
-    """What starting and calling sandboxes takes. Each is there or none is."""
+class EgressEnvironment(Environment):
+    """What starting the egress proxy takes. The first three are there or none is."""
+
+    sandbox_egress_family: Name | None = None
+    """Of its task definition."""
+    sandbox_egress_subnets: Name | None = None
+    """Their ids, with commas in between."""
+    sandbox_egress_security_group: Name | None = None
+    package_hosts: str = ""
+    """Hosts of package managers besides the public ones, with commas in between."""
+    refused_ranges: str = ""
+    """Networks that no sandbox reaches, besides all that are not public."""
+
+    @model_validator(mode="after")
+    def _whole_proxy(self) -> Self:
+        given = (
+            self.sandbox_egress_family,
+            self.sandbox_egress_subnets,
+            self.sandbox_egress_security_group,
+        )
+        if any(given) and not all(given):
+            raise ValueError("the egress proxy lacks its family, its subnets or its group")
+        return self
+
+
+class FleetEnvironment(EgressEnvironment):
+    """What starting and calling sandboxes takes. Each of its own is there or none is."""
 
     sandbox_cluster_arn: Name | None = None
     sandbox_subnets: Name | None = None
@@ -170,7 +195,7 @@ class FleetEnvironment(Environment):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        fields = FleetEnvironment.model_fields.keys() - Environment.model_fields.keys()
+        fields = FleetEnvironment.model_fields.keys() - EgressEnvironment.model_fields.keys()
         given = {name: getattr(self, name) for name in fields}
         missing = sorted(name for name, value in given.items() if value is None)
         if 0 < len(missing) < len(given):
@@ -284,6 +309,7 @@ class DispatchEnvironment(Environment):
 
     sandbox_bucket_name: Name
     sandbox_network: IPv4Network
+    sandbox_egress_network: IPv4Network | None = None
 
 
 class WorkspacesEnvironment(Environment):
@@ -311,5 +337,7 @@ SANDBOX_FUNCTIONS = frozenset({"slots", "dispatch", "workspaces"})
 """Those that are deployed only where there are sandboxes."""
 SANDBOX_PORT = 8080
 """Where a supervisor listens in its task."""
+EGRESS_PORT, EGRESS_CONTROL_PORT = 3128, 3129
+"""Where the egress proxy listens to sandboxes, and to `dispatch`."""
 TOOLS_UID = 10001
 """The user that tools are in a sandbox, to whom all its files belong."""

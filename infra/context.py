@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from freehold.list_prices import read_own_prices
-from freehold.settings import Origin, daily_cap
+from freehold.settings import Host, Origin, Range, daily_cap
 from freehold.settings_aws import FUNCTIONS, CacheTtl, ModelIds, ModelProvider, Region
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +167,12 @@ class Context(BaseModel):
     one that they reach."""
     sandbox_s3_prefix_list: str = Field(default="", pattern=r"^(pl-[0-9a-f]+)?$")
     """The id of the prefix list of S3 in the Region. It cannot be referred to in a template."""
+    egress_image: str = Field(default="", pattern=rf"^({_IMAGE})?$")
+    """The image of the egress proxy, likewise. Without it no sandbox has a network."""
+    package_hosts: Annotated[list[Host], BeforeValidator(_json)] = []
+    """That `allow_package_managers` lets sandboxes reach, besides the public registries."""
+    refused_ranges: Annotated[list[Range], BeforeValidator(_json)] = []
+    """Networks that no sandbox reaches, besides all that are not public."""
     sandbox_cpu: Annotated[int, AfterValidator(_processor)] = 512
     """Of each sandbox, in 1/1024 of a processor."""
     sandbox_memory_mib: int = Field(default=1024, ge=512, le=30720)
@@ -210,21 +216,14 @@ class Context(BaseModel):
             for name in ("sandbox_image", "sandbox_s3_prefix_list"):
                 if not getattr(self, name):
                     raise ValueError(f"{name} is needed where sandbox is fargate")
+        elif self.egress_image:
+            raise ValueError("egress_image is for sandboxes, and sandbox is none")
         return self
 
     @property
     def sandbox_registry(self) -> str:
         """The host of the image's registry."""
         return self.sandbox_image.partition("/")[0]
-
-    @property
-    def sandbox_repository_arn(self) -> str:
-        """Of the image's repository."""
-        found = re.fullmatch(_IMAGE, self.sandbox_image)
-        assert found is not None
-        partition = "aws-cn" if found["suffix"].endswith(".cn") else "aws"
-        owner = f"{found['region']}:{found['account']}"
-        return f"arn:{partition}:ecr:{owner}:repository/{found['repository']}"
 
     def spending(self) -> dict[str, str | None]:
         """Of `SpendingEnvironment`."""
@@ -238,3 +237,12 @@ class Context(BaseModel):
         """From the CDK's context. Raises ValidationError, which names each key that is wrong."""
         given = {name: app.node.try_get_context(name) for name in cls.model_fields}
         return cls.model_validate({k: v for k, v in given.items() if v is not None})
+
+
+def repository_arn(image: str) -> str:
+    """Of the repository of an image of the context."""
+    found = re.fullmatch(_IMAGE, image)
+    assert found is not None
+    partition = "aws-cn" if found["suffix"].endswith(".cn") else "aws"
+    owner = f"{found['region']}:{found['account']}"
+    return f"arn:{partition}:ecr:{owner}:repository/{found['repository']}"

@@ -13,7 +13,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from freehold.settings_aws import SANDBOX_PORT
-from infra.context import Context
+from infra.context import Context, repository_arn
 from infra.function import retention
 
 CIDR = "10.64.0.0/16"
@@ -32,8 +32,8 @@ _IMAGE_ACTIONS += ["ecr:GetDownloadUrlForLayer"]
 class SandboxNetwork(Construct):
     """One subnet a zone, without a gateway to the internet and without address translation.
 
-    Who adds an egress proxy gives it subnets and a group of its own in `vpc`, and calls
-    `let_reach` for the one port.
+    The egress proxy is in a network of its own (`infra/egress.py`): this one has no gateway, and
+    what resolves in it is a list.
     """
 
     def __init__(self, scope: Construct, id_: str, *, context: Context, bucket: s3.IBucket) -> None:
@@ -61,10 +61,6 @@ class SandboxNetwork(Construct):
         self._open_ways()
         self._add_endpoints()
         self._log_rejected()
-
-    def let_reach(self, group: ec2.ISecurityGroup, port: int) -> None:
-        """Lets sandboxes open connections to one port of this group, both sides of it."""
-        self._connect(self.sandboxes, group, ec2.Port.tcp(port))
 
     def let_resolve(self, names: list[str]) -> None:
         """What names resolve in this network; all others do not exist. Exact names, no patterns."""
@@ -128,7 +124,7 @@ class SandboxNetwork(Construct):
         """What a task's platform needs to fetch the image and to log. Nobody gets through them to
         another account, with whatever credentials.
         """
-        image = self._own(_IMAGE_ACTIONS, self._context.sandbox_repository_arn)
+        image = self._own(_IMAGE_ACTIONS, repository_arn(self._context.sandbox_image))
         token = iam.PolicyStatement(
             principals=[iam.AnyPrincipal()],
             actions=["ecr:GetAuthorizationToken"],  # knows no resource, so none of an account

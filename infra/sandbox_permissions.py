@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 
 from infra.acknowledged import acknowledge
 from infra.data import Data
+from infra.egress import Egress
 from infra.function import Function
 from infra.permissions import Permissions
 from infra.sandbox_files import SandboxFiles
@@ -28,10 +29,15 @@ class SandboxPermissions:
     dispatch_arn: str
     bucket: s3.Bucket
     files: SandboxFiles
+    egress: Egress | None
 
     def start(self, function: Function) -> None:
-        """`Sandboxes.prewarm`: a task of any slot."""
+        """`Sandboxes.prewarm`: a task of any slot, and the proxy's."""
         function.permit(["ecs:RunTask"], self._families())
+        if self.egress is not None:
+            function.permit(["ecs:RunTask"], self._proxy(self.egress))
+            function.permit(["iam:PassRole"], self.egress.execution_role.role_arn)
+            self._acknowledge(function, f"{_ECS}:task-definition/{self.egress.family}:*")
         function.permit(["ecs:TagResource"], self._tasks())
         function.permit(["iam:PassRole"], self.execution_role_arn)
         cluster = self._shown(function, self.cluster_name)
@@ -88,6 +94,12 @@ class SandboxPermissions:
     def _families(self) -> str:
         return self.stack.format_arn(
             service="ecs", resource="task-definition", resource_name=f"{self.family_prefix}-slot_*"
+        )
+
+    def _proxy(self, egress: Egress) -> str:
+        """Any revision of the family that the stack registers."""
+        return self.stack.format_arn(
+            service="ecs", resource="task-definition", resource_name=f"{egress.family}:*"
         )
 
     def _tasks(self) -> str:

@@ -11,15 +11,17 @@ from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from freehold.settings_aws import DispatchEnvironment, SlotsEnvironment
 from infra.acknowledged import acknowledge
-from infra.context import Context
+from infra.context import Context, repository_arn
 from infra.data import Data
+from infra.egress import CIDR as EGRESS_CIDR
+from infra.egress import Egress
+from infra.execution_role import execution_role
 from infra.function import Function, Limits, Place, retention
 from infra.packaging import package
 from infra.sandbox_files import SandboxFiles, acknowledge_objects
@@ -52,7 +54,14 @@ class Sandboxes(Stack):
             retention=retention(context),
             removal_policy=RemovalPolicy.DESTROY,
         )
-        self._execution_role = self._role()
+        self._execution_role = execution_role(
+            self, repository_arn=repository_arn(context.sandbox_image), log=self._log
+        )
+        self._egress = (
+            Egress(self, "Egress", context=context, network=self.network)
+            if context.egress_image
+            else None
+        )
         self._files = SandboxFiles(
             self,
             "Files",
@@ -71,6 +80,7 @@ class Sandboxes(Stack):
             dispatch_arn=self._dispatch.live.function_arn,
             bucket=self.bucket,
             files=self._files,
+            egress=self._egress,
         )
         self.slots = self._upkeep()
         self.functions = (self.slots, self._dispatch, *self._files.functions)
@@ -89,6 +99,7 @@ class Sandboxes(Stack):
             "sandbox_bucket_name": self.bucket.bucket_name,
             "sandbox_family_prefix": self._context.name,
             "sandbox_idle_minutes": self._context.sandbox_idle_minutes,
+            **(self._egress.variables if self._egress else {}),
         }
 
     # ------------------------------------------------------------ parts
@@ -134,37 +145,14 @@ class Sandboxes(Stack):
         )
         return cluster
 
-    def _role(self) -> iam.Role:
-        """What ECS does for a task before its program runs. The program never has it."""
-        role = iam.Role(
-            self,
-            "ExecutionRole",
-            assumed_by=iam.ServicePrincipal(
-                "ecs-tasks.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-            ),
-        )
-        for actions, resource in (
-            (["ecr:GetAuthorizationToken"], "*"),
-            (
-                [
-                    *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage"),
-                    "ecr:GetDownloadUrlForLayer",
-                ],
-                self._context.sandbox_repository_arn,
-            ),
-            (["logs:CreateLogStream", "logs:PutLogEvents"], self._log.log_group_arn),
-        ):
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        acknowledge(role, "IAM5[Resource::*]", "ecr:GetAuthorizationToken knows no resources.")
-        return role
-
     def _function_dispatch(self) -> Function:
         function = Function(
             self,
             folder="dispatch",
             environment=DispatchEnvironment(
-                sandbox_bucket_name=self.bucket.bucket_name, sandbox_network=IPv4Network(CIDR)
+                sandbox_bucket_name=self.bucket.bucket_name,
+                sandbox_network=IPv4Network(CIDR),
+                sandbox_egress_network=IPv4Network(EGRESS_CIDR) if self._egress else None,
             ),
             limits=_LIMITS["dispatch"],
             package=self._package,

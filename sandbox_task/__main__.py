@@ -4,7 +4,7 @@ Says `{"boot_id": ...}` on standard output once it listens, and ends when standa
 started it is gone then. In a task of its own nobody holds standard input; there SIGTERM ends it.
 """
 
-# ruff: noqa: PTH102, PTH119, PTH120, PTH123, PTH208 - pathlib is slow to import
+# ruff: noqa: PTH102, PTH103, PTH119, PTH120, PTH123, PTH208 - pathlib is slow to import
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from sandbox_task.settings import Settings, parse
 from sandbox_task.toolbox import Toolbox
 from sandbox_task.trees import Spawner
 from sandbox_task.watchdog import Watchdog
+from sandbox_task.way_out import WayOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,23 +57,20 @@ def main() -> None:
     boot_id = settings.boot_id or f"boot_{os.urandom(16).hex()}"
     _prepare(settings)
     if settings.egress:
-        egress_relay.start(settings.egress)
+        egress_relay.start(settings.egress, settings.relay, _host(settings.listen))
     spawner = Spawner()
     launcher = make_launcher(settings, spawner)
     watchdog = Watchdog(settings, launcher.own_processes())
     places = settings.places
-    calls = Calls(
-        Journal(f"{settings.state}/journal"),
-        Toolbox(settings, launcher, watchdog),
-        LongResults(places.results),
-    )
+    toolbox = Toolbox(settings, launcher, watchdog)
+    calls = Calls(Journal(f"{settings.state}/journal"), toolbox, LongResults(places.results))
     files = SessionFiles(
         readable=(places.workspace, places.outputs, places.uploads),
         writable=(places.workspace, places.uploads),
     )
     gate = Gate(bytes.fromhex(settings.public_key), settings.session_id, boot_id)
     health = {"session_id": settings.session_id, "boot_id": boot_id}
-    routes = Routes(gate, calls, files, {**health})
+    routes = Routes(gate, calls, files, WayOut(settings, toolbox), {**health})
     listener = _listen(settings.listen)
     _stay(watchdog.run)
     if settings.ends_with == "signal":
@@ -103,6 +101,8 @@ def _stay(job: Callable[[], None]) -> None:
 def _prepare(settings: Settings) -> None:
     """What the tools' sandbox is made of and the host does not provide."""
     os.umask(0o022)
+    if settings.egress:
+        os.makedirs(settings.egress, exist_ok=True)  # where nothing is mounted
     if settings.identity != "bubblewrap":
         return
     os.mkdir(f"{settings.state}/etc")
@@ -111,6 +111,11 @@ def _prepare(settings: Settings) -> None:
             file.write(text.format(uid=settings.tools_uid, home=settings.places.workspace))
     for name in ("tmp", "shm"):
         os.mkdir(f"{settings.scratch}/{name}")
+
+
+def _host(where: str) -> str:
+    """The address of `host:port`; empty for a unix socket."""
+    return "" if where.startswith("/") else where.rpartition(":")[0]
 
 
 def _listen(where: str) -> socket.socket:

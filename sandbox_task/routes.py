@@ -6,6 +6,7 @@
     GET  /files?path=          a file's bytes
     PUT  /files?path=          stores the body as a file
     GET  /directory?path=      {entries: [{name, type, size}]}
+    PUT  /egress    {proxy, token, variables}                          {}
     GET  /healthz              {session_id, boot_id}, unsigned
 
 A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot` or `digest`, 400, 404, 413.
@@ -30,18 +31,28 @@ if TYPE_CHECKING:
     from sandbox_task.calls import Calls
     from sandbox_task.gate import Gate
     from sandbox_task.session_files import SessionFiles
+    from sandbox_task.way_out import WayOut
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
+_ADDRESS = re.compile(r"[0-9.]{7,15}:[0-9]{1,5}\Z")
 _HEALTH = ("GET", "/healthz")
 
 
 class Routes:
     """The two halves of `http_server.serve`."""
 
-    def __init__(self, gate: Gate, calls: Calls, files: SessionFiles, health: JsonObject) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        calls: Calls,
+        files: SessionFiles,
+        way_out: WayOut,
+        health: JsonObject,
+    ) -> None:
         self._gate = gate
         self._calls = calls
         self._files = files
+        self._way_out = way_out
         self._health = health
         self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("POST", "/execute"): self._execute,
@@ -50,6 +61,7 @@ class Routes:
             ("GET", "/files"): self._read_file,
             ("PUT", "/files"): self._write_file,
             ("GET", "/directory"): self._list_directory,
+            ("PUT", "/egress"): self._lead_out,
         }
 
     def admit(self, request: Request) -> None:
@@ -113,6 +125,20 @@ class Routes:
     def _list_directory(self, request: Request) -> Response:
         entries: list[Json] = [*self._files.list(_query(request, "path"))]
         return Response.json({"entries": entries})
+
+    def _lead_out(self, request: Request) -> Response:
+        if not self._way_out.is_there:
+            raise Refused(404, "no relay")
+        asked = _object(request)
+        variables = asked.get("variables")
+        if not isinstance(variables, dict):
+            raise Refused(400, "variables")
+        named = {name: _string(variables, name) for name in variables}
+        proxy = _string(asked, "proxy")
+        if not _ADDRESS.match(proxy):
+            raise Refused(400, "proxy")
+        self._way_out.lead(proxy, _string(asked, "token"), named)
+        return Response.json({})
 
 
 def _status(result: JsonObject | None) -> Response:

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from freehold.toolset.egress_environment import RELAY
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -60,7 +62,11 @@ class Settings:
     ends_with: Literal["standard_input", "signal"] = "standard_input"
     """What says that it is over: the end of standard input, or SIGTERM where nobody holds that."""
     egress: str = ""
-    """Directory with the socket of the egress proxy; empty = no network."""
+    """Directory that says where the egress proxy is: its socket, or the file that `PUT /egress`
+    writes. Empty = no network.
+    """
+    relay: str = RELAY
+    """Where the tools find the way there."""
     environment: dict[str, str] = field(default_factory=dict)
     places: Places = field(default_factory=Places)
     limits: Limits = field(default_factory=Limits)

@@ -11,7 +11,7 @@ from sandbox_task.shell import Killed, Shell, ShellClosed
 from sandbox_task.tool_hosts import HostDied, ToolHosts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from freehold.toolset import Json, JsonObject
     from sandbox_task.launch import Launcher
@@ -52,6 +52,10 @@ class Toolbox:
         self._shells: dict[str, _ThreadShell] = {}
         self._lock = Lock()
         self._hosts = ToolHosts(settings, self._launch)
+
+    def add_to_environment(self, variables: Mapping[str, str]) -> None:
+        """For processes that are started from now on."""
+        self._environment = {**self._environment, **variables}
 
     def run(self, running: Running, thread_id: str, name: str, given: JsonObject) -> JsonObject:
         """`content` and `is_error`. The input is good (`freehold.toolset.refusal`)."""

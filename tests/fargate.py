@@ -6,15 +6,21 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 
 from freehold.adapters.blobs import DirectoryBlobs
+from freehold.adapters.egress.policies import egress_policy
+from freehold.adapters.egress.registries import public_registries
 from freehold.adapters.fargate_sandbox import FargateSandboxes
 from freehold.adapters.fargate_sandbox.access_points import AccessPoints
 from freehold.adapters.fargate_sandbox.boots import Boots
 from freehold.adapters.fargate_sandbox.dispatch import Dispatch
-from freehold.adapters.fargate_sandbox.fleet import Blueprint, Fleet
+from freehold.adapters.fargate_sandbox.egress import Egress, Grants
+from freehold.adapters.fargate_sandbox.egress_proxy import Proxies, proxy_boots
+from freehold.adapters.fargate_sandbox.fleet import Blueprint, EgressFleet, Fleet
 from freehold.adapters.fargate_sandbox.inventory import Inventory
+from freehold.adapters.fargate_sandbox.sandboxes import WayOut
 from freehold.adapters.fargate_sandbox.slots import Slots
 from freehold.adapters.fargate_sandbox.supervisor import SupervisorSettings
 from freehold.adapters.fargate_sandbox.tasks import Tasks
@@ -25,14 +31,16 @@ from freehold.adapters.sqlite import SqliteRecords
 from freehold.errors import SandboxStarting
 from freehold.ids import now
 from freehold.keys import SessionKey
-from freehold.ports import Write
+from freehold.ports import Network, Write
+from freehold.settings_aws import EGRESS_CONTROL_PORT, EGRESS_PORT
 from freehold.testing.sandbox_calls import new_sandbox
-from functions.dispatch.handler import Network, make_handler
+from functions.dispatch.handler import EGRESS_PROXY, make_handler
+from functions.dispatch.handler import Network as Place
 from functions.workspaces.handler import make_handler as make_workspaces
 from tests.fargate_account import FILE_SYSTEM, PORT, Account
 from tests.ministack import REGION
 
-LOOPBACK = IPv4Network("127.0.0.0/8")
+LOOPBACK, PROXIES = IPv4Network("127.0.0.0/8"), IPv4Network("127.99.0.0/16")
 CLUSTER = f"arn:aws:ecs:{REGION}:000000000000:cluster/sandboxes"
 DISPATCH, WORKSPACES = "dispatch", "workspaces"
 
@@ -108,6 +116,8 @@ class Installation:
     secrets: object
     clock: object
     transfers: object
+    networks: dict
+    """What the environments of sessions grant, by the session's id; nothing unless told."""
 
     def sandboxes(self, **given):
         """Another instance of the port, as another process has."""
@@ -116,7 +126,28 @@ class Installation:
             self.world.boots,
             self.dispatch(),
             idle_seconds=self.fleet.idle_seconds,
+            way_out=self.way_out(),
             **{"wait_seconds": 0.3, **given},
+        )
+
+    def way_out(self):
+        """Another instance, as another process has."""
+        if self.fleet.egress is None:
+            return None
+        world = self.world
+        policy_of = partial(egress_policy, registries=public_registries())
+        grants = Grants(lambda ref: self.networks.get(ref.session_id, Network()), policy_of, {})
+        return WayOut(
+            egress_of(
+                self.fleet,
+                self.records,
+                world.slots,
+                world.tasks,
+                self.dispatch(),
+                self.secrets,
+                self.clock,
+            ),
+            grants,
         )
 
     def dispatch(self):
@@ -151,11 +182,26 @@ class Installation:
             upkeep.visit(slot_id)
         upkeep.refill(lambda _: None)
         upkeep.start_ahead()
+        upkeep.settle_egress()
+
+
+EGRESS = EgressFleet("Freehold-egress", ("subnet-9",), "sg-9", EGRESS_PORT, EGRESS_CONTROL_PORT)
+
+
+def egress_of(fleet, records, slots, tasks, dispatch, secrets, clock):
+    """None where the fleet has no proxy."""
+    if fleet.egress is None:
+        return None
+    proxies = Proxies(records, clock)
+    boots = proxy_boots(proxies, tasks, dispatch, secrets, fleet.egress)
+    return Egress(proxies, boots, slots, dispatch, secrets, fleet.egress.port)
 
 
 @contextmanager
-def installation(directory, *, records=None, clock=now, secrets=None, **numbers):
-    """A new one. `numbers` replaces some of the blueprint's and `idle_seconds`."""
+def installation(directory, *, records=None, clock=now, secrets=None, egress=None, **numbers):
+    """A new one. `numbers` replaces some of the blueprint and `idle_seconds`; `egress` is `EGRESS`
+    or nothing.
+    """
     directory.mkdir(exist_ok=True)
     account = Account(directory)
     secrets = secrets or LocalSecrets(directory / "secret.key")
@@ -167,7 +213,9 @@ def installation(directory, *, records=None, clock=now, secrets=None, **numbers)
         dispatch=DISPATCH,
         family_prefix="Freehold",
         idle_seconds=numbers.pop("idle_seconds", 900),
+        egress=egress,
     )
+    account.families["Freehold-egress"] = [{"arn": "egress:1", "status": "ACTIVE"}]
     given = {"pool": 2, "started": 0, "archive_days": 30, "file_systems": (FILE_SYSTEM,)}
     blueprint = Blueprint(
         image="sandbox:1",
@@ -183,7 +231,8 @@ def installation(directory, *, records=None, clock=now, secrets=None, **numbers)
     records = records if records is not None else SqliteRecords(":memory:")
     transfers = DirectoryBlobs(directory / "transfers")
     archives = DirectoryArchives(directory / "archives")
-    account.functions[DISPATCH] = make_handler(Network(LOOPBACK, PORT), transfers)
+    networks = [Place(PROXIES, EGRESS_CONTROL_PORT, EGRESS_PROXY), Place(LOOPBACK, PORT)]
+    account.functions[DISPATCH] = make_handler(networks, transfers)
     arns = {}
     for one in blueprint.file_systems:
         arns[one] = f"{WORKSPACES}-{one}"
@@ -192,15 +241,18 @@ def installation(directory, *, records=None, clock=now, secrets=None, **numbers)
     functions = account.client("lambda")
     slots, tasks = Slots(records, clock), Tasks(account.client("ecs"), fleet)
     dispatch = Dispatch(functions, fleet, transfers, secrets, _at_once)
+    proxy = egress_of(fleet, records, slots, tasks, dispatch, secrets, clock)
+    forget = {"before_stop": proxy.shut} if proxy else {}
     world = World(
         slots=slots,
-        boots=Boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet)),
+        boots=Boots(slots, tasks, dispatch, SupervisorSettings(secrets, fleet), **forget),
         tasks=tasks,
         access_points=AccessPoints(account.client("efs"), fleet),
         files=WorkspaceFiles(functions, arns),
         archives=archives,
+        egress=proxy,
     )
     try:
-        yield Installation(account, records, world, fleet, blueprint, secrets, clock, transfers)
+        yield Installation(account, records, world, fleet, blueprint, secrets, clock, transfers, {})
     finally:
         account.close()

@@ -10,8 +10,11 @@ import copy
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 from base64 import b64encode
 from contextlib import suppress
@@ -29,6 +32,7 @@ from sandbox_task import settings as supervisor_settings
 from tests.ministack import ACCOUNT, CREDENTIALS, REGION
 
 PORT = 18080
+RELAY_PORT = 3127
 FILE_SYSTEM = "fs-00000001"
 _numbers = count(1)
 
@@ -83,8 +87,11 @@ class Account:
     """(operation, code) in turn: the next such call is refused instead."""
     lose: list = field(default_factory=list)
     """Operations whose next call is carried out and answered with 500."""
+    internet: dict = field(default_factory=dict)
+    """What the egress proxy finds there: tests/egress_task.py."""
     has_processes: bool = True
     """Else a task is only said to run, and `listening` answers for its supervisor."""
+    visible: list = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     # ------------------------------------------------------------ clients
@@ -188,18 +195,41 @@ class Account:
             raise Refused("ClientException")
         definition = self.families[asked["taskDefinition"]][-1]
         number = next(_numbers)
+        network = 99 if asked["startedBy"] == "egress" else 88
         task = Task(
             arn=f"{asked['cluster'].replace(':cluster/', ':task/')}/{number}",
             slot_id=asked["startedBy"],
             token=asked["clientToken"],
             asked=asked,
-            address=f"127.88.{number // 200}.{number % 200 + 1}",
+            address=f"127.{network}.{number // 200}.{number % 200 + 1}",
         )
         self.tasks[task.arn] = task
         (override,) = asked["overrides"]["containerOverrides"]
         (argument,) = override["command"]
-        task.process = self._start(task, definition, json.loads(argument))
+        start = self._start_proxy if override["name"] == "egress" else self._start
+        task.process = start(task, definition, json.loads(argument))
         return {"tasks": [self._described(task)], "failures": []}
+
+    def _start_proxy(self, task, _definition, given):
+        """The egress proxy as its image would run it, on an address of its own, with names and
+        addresses of the test's.
+        """
+        assert task.asked["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] == (
+            "ENABLED"
+        )
+        settings = dict(given)
+        for name in ("control", "listen"):
+            host, _, port = given[name].rpartition(":")
+            assert host == "0.0.0.0"
+            settings[name] = f"{task.address}:{port}"
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.egress_task", json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "EGRESS_INTERNET": json.dumps(self.internet)},
+            cwd=Path(__file__).parents[1],
+            start_new_session=True,
+        )
 
     def _start(self, task, definition, given):
         """The supervisor as its image would run it, but for what takes a container."""
@@ -226,6 +256,8 @@ class Account:
             "identity": "none",
             "state": str(state),
             "listen": f"{task.address}:{self.port}",
+            "relay": f"{task.address}:{RELAY_PORT}",
+            "egress": given["egress"] and self._visible(),
             "tool_host": programs.on_host("sandbox_task.tool_host"),
             "environment": programs.tool_environment(
                 os.environ["PATH"], places["workspace"], "/tmp"
@@ -242,6 +274,13 @@ class Account:
                 cwd="/",
                 start_new_session=True,
             )
+
+    def _visible(self):
+        """A directory that the relay can read, which is nobody: the test's own are for nobody."""
+        path = tempfile.mkdtemp(prefix="egress-")
+        self.visible.append(path)
+        Path(path).chmod(0o755)
+        return path
 
     def _mounted(self, volume):
         efs = volume["efsVolumeConfiguration"]
@@ -335,3 +374,5 @@ class Account:
     def close(self):
         for task in self.tasks.values():
             task.end(signal.SIGKILL)
+        for path in self.visible:
+            shutil.rmtree(path, ignore_errors=True)

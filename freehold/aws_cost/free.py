@@ -56,6 +56,7 @@ _FREE: Mapping[str, tuple[str, ...]] = {
         "SubnetRouteTableAssociation",
         "VPC",
         "VPCGatewayAttachment",
+        "VPCPeeringConnection",
     ),
     "ECS": (
         "Cluster",

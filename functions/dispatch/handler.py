@@ -1,15 +1,16 @@
-"""Carries one signed request to one task's supervisor and its answer back.
+"""Carries one signed request to one task's supervisor or to the egress proxy, and the answer back.
 
 It lives in the sandboxes' network, holds no key and reads nothing of what it carries. It connects
-to one port of that network's addresses, and knows the supervisor's routes and no others. What a
-supervisor answers is bytes from a stranger.
+to one port of each network's addresses, and knows the routes of what listens there and no others.
+What a supervisor answers is bytes from a stranger.
 """
 
 from __future__ import annotations
 
 import http.client
+import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -20,15 +21,11 @@ INLINE_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _SECONDS = 40.0
 """A call is waited for 25 s (DESIGN 7)."""
-_ROUTES = {
-    ("POST", "/execute"),
-    ("POST", "/cancel"),
-    ("GET", "/result"),
-    ("GET", "/files"),
-    ("PUT", "/files"),
-    ("GET", "/directory"),
-    ("GET", "/healthz"),
-}
+SUPERVISOR = re.compile(
+    "POST (/execute|/cancel)|GET (/result|/files|/directory|/healthz)|PUT (/files|/egress)"
+)
+"""Its routes, and those of the proxy."""
+EGRESS_PROXY = re.compile("GET /healthz|(PUT|DELETE) /sessions/[A-Za-z0-9_]{1,100}")
 _SIGNED = "x-freehold-"
 _OBJECTS = "transfers/"
 
@@ -39,26 +36,29 @@ class NotForDispatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Where supervisors are."""
+    """Where supervisors are, or the proxy; `routes` are all that is asked there."""
 
     addresses: IPv4Network
     port: int
+    routes: re.Pattern[str] = SUPERVISOR
 
 
-def make_handler(network: Network, transfers: Blobs) -> Callable[[Any, Any], dict[str, Any]]:
+def make_handler(
+    networks: Sequence[Network], transfers: Blobs
+) -> Callable[[Any, Any], dict[str, Any]]:
     """Takes `{address, method, path, headers, body | body_object, answer_object}`, answers
     `{status, body | body_object}` or `{unreachable}`. Bodies are in base64; what has more than 1 MB
     is in `transfers`.
     """
 
     def handler(event: Any, _context: Any) -> dict[str, Any]:
-        _check(event, network)
+        port = _checked_port(event, networks)
         if "body_object" in event:
             body = transfers.get(event["body_object"])
         else:
             body = b64decode(event["body"])
         try:
-            status, answer = _exchange(event, body, network.port)
+            status, answer = _exchange(event, body, port)
         except (OSError, http.client.HTTPException) as error:
             return {"unreachable": type(error).__name__}
         if len(answer) <= INLINE_BYTES:
@@ -74,18 +74,21 @@ def outcome_of_dispatch(answer: Any) -> Mapping[str, str]:
     return {"outcome": "unreachable" if "unreachable" in answer else str(answer["status"])}
 
 
-def _check(event: Any, network: Network) -> None:
-    """Raises NotForDispatch."""
+def _checked_port(event: Any, networks: Sequence[Network]) -> int:
+    """Where it goes. Raises NotForDispatch."""
     path, _, _ = event["path"].partition("?")
-    if IPv4Address(event["address"]) not in network.addresses:
+    address = IPv4Address(event["address"])
+    network = next((one for one in networks if address in one.addresses), None)
+    if network is None:
         raise NotForDispatch("address")
-    if (event["method"], path) not in _ROUTES:
+    if not network.routes.fullmatch(f"{event['method']} {path}"):
         raise NotForDispatch("route")
     if not all(name.startswith(_SIGNED) for name in event["headers"]):
         raise NotForDispatch("headers")
     objects = (event["answer_object"], event.get("body_object", _OBJECTS))
     if not all(name.startswith(_OBJECTS) for name in objects):
         raise NotForDispatch("object")
+    return network.port
 
 
 def _exchange(event: Any, body: bytes, port: int) -> tuple[int, bytes]:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 
-from freehold.bootstrap_fargate import network, transfers
-from freehold.settings_aws import DispatchEnvironment
-from functions.dispatch.handler import Network, make_handler, outcome_of_dispatch
+from freehold.bootstrap_fargate import transfers
+from freehold.settings_aws import EGRESS_CONTROL_PORT, SANDBOX_PORT, DispatchEnvironment
+from functions.dispatch.handler import (
+    EGRESS_PROXY,
+    Network,
+    make_handler,
+    outcome_of_dispatch,
+)
 from functions.observability import no_names, observed
 
 _environment = DispatchEnvironment.read(os.environ)
+_networks = [Network(_environment.sandbox_network, SANDBOX_PORT)]
+if _environment.sandbox_egress_network is not None:
+    _networks.append(
+        Network(_environment.sandbox_egress_network, EGRESS_CONTROL_PORT, EGRESS_PROXY)
+    )
 
 handler = observed(
     "dispatch",
-    make_handler(Network(*network(_environment)), transfers(_environment)),
+    make_handler(_networks, transfers(_environment)),
     names=no_names,
     outcome=outcome_of_dispatch,
     environment=os.environ,

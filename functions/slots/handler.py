@@ -21,6 +21,8 @@ class Upkeep(Protocol):
 
     def start_ahead(self) -> None: ...
 
+    def settle_egress(self) -> None: ...
+
 
 class Inventory(Protocol):
     """`freehold.adapters.fargate_sandbox.inventory`."""
@@ -44,5 +46,6 @@ def make_handler(upkeep: Upkeep, inventory: Inventory) -> Callable[[Any, Any], N
             upkeep.visit(slot_id)
         upkeep.refill(time.sleep)
         upkeep.start_ahead()
+        upkeep.settle_egress()
 
     return handler

@@ -67,9 +67,12 @@ def test_a_family_is_registered_found_and_deleted(account, tasks):
     slot = Slot("slot_1", "fs-1", access_points=("fsap-1", "fsap-2"), boot_id="boot_1")
     tasks.register(slot, BLUEPRINT)
     tasks.register(slot, BLUEPRINT)
+    ecs = account.client("ecs")
+    for other in ("Freehold-egress", "Freehold-Other-slot_2"):
+        container = {"name": "other", "image": "other:1", "memory": 128}
+        ecs.register_task_definition(family=other, containerDefinitions=[container])
     assert list(tasks.families()) == ["slot_1"]
     assert tasks.running() == []
-    ecs = account.client("ecs")
     listed = {"familyPrefix": "Freehold-slot_1", "status": "ACTIVE"}
     assert len(ecs.list_task_definitions(**listed)["taskDefinitionArns"]) == 2
     tasks.deregister("slot_1")

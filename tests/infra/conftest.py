@@ -10,6 +10,7 @@ SANDBOXES = {
     "sandbox": "fargate",
     "sandbox_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/freehold-sandbox:1",
     "sandbox_s3_prefix_list": "pl-6da54004",
+    "egress_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/freehold-egress:1",
     "sandbox_file_systems": 2,
 }
 

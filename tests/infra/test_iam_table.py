@@ -11,6 +11,7 @@ from tests.infra.templates import ALWAYS, listed
 WORDS = (
     ("ExecutionRole", "execution role"),
     (r":task/", "tasks"),
+    (r":task-definition/\w+-egress", "family of the proxy"),
     (r":task-definition/", "families of slots"),
     (":access-point/", "access points"),
     ("FileSystem", "file systems"),
@@ -61,7 +62,7 @@ def _granted(assembly):
 
 
 def _of_tasks(assembly):
-    """The role by which ECS starts the tasks of sandboxes."""
+    """The roles by which ECS starts the tasks of sandboxes, and the proxy's."""
     return [
         ("ExecutionRole", role.name)
         for role in assembly.all("AWS::IAM::Role")

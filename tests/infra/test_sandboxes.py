@@ -6,7 +6,17 @@ import json
 
 import pytest
 
-from freehold.settings_aws import FUNCTIONS, PREFIX, SANDBOX_FUNCTIONS, SANDBOX_PORT
+from freehold.adapters.fargate_sandbox import egress_proxy
+from freehold.settings_aws import (
+    EGRESS_CONTROL_PORT,
+    EGRESS_PORT,
+    FUNCTIONS,
+    PREFIX,
+    SANDBOX_FUNCTIONS,
+    SANDBOX_PORT,
+)
+from tests.infra.conftest import SANDBOXES
+from tests.infra.synthesis import synthesize
 from tests.infra.templates import SANDBOXED, listed
 from tests.infra.test_permissions import ALLOWED, RECORDS, TELEMETRY, WHOLE_ACCOUNT
 
@@ -118,31 +128,31 @@ def test_a_statement_about_everything_is_about_actions_without_resources(sandbox
 
 
 def test_a_task_has_no_role_and_what_starts_it_has_the_least(sandboxed):
-    """Definitions are registered by `slots`, with no other role than this one."""
-    (role,) = [
+    """Definitions of slots are registered by `slots`, with no other role than the first."""
+    roles = [
         role
         for role in _of(sandboxed, "AWS::IAM::Role")
         if "ecs-tasks" in json.dumps(role.properties["AssumeRolePolicyDocument"])
     ]
-    found = {
-        action: listed(statement["Resource"])
-        for statement in sandboxed.statements(role.name)
-        for action in listed(statement["Action"])
-    }
-    assert set(found) == {
-        "ecr:GetAuthorizationToken",
-        *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-        *("logs:CreateLogStream", "logs:PutLogEvents"),
-    }
-    repository = "arn:aws:ecr:eu-west-1:123456789012:repository/freehold-sandbox"
-    assert found["ecr:BatchGetImage"] == [repository]
-    passed = [
-        resource
-        for folder in ("run_turn", "run_tools", "slots")
-        for resource in sandboxed.permissions(folder)["iam:PassRole"]
-    ]
-    for resource in passed:
-        assert role.name in json.dumps(resource)
+    repositories = set()
+    for role in roles:
+        found = {
+            action: listed(statement["Resource"])
+            for statement in sandboxed.statements(role.name)
+            for action in listed(statement["Action"])
+        }
+        assert set(found) == {
+            "ecr:GetAuthorizationToken",
+            *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+            *("logs:CreateLogStream", "logs:PutLogEvents"),
+        }
+        repositories.update(found["ecr:BatchGetImage"])
+    owner = "arn:aws:ecr:eu-west-1:123456789012:repository"
+    assert repositories == {f"{owner}/freehold-sandbox", f"{owner}/freehold-egress"}
+    for folder in ("run_turn", "run_tools", "slots"):
+        passed = json.dumps(sandboxed.permissions(folder)["iam:PassRole"])
+        assert all(role.name in passed for role in roles)
+        assert len(sandboxed.permissions(folder)["iam:PassRole"]) == len(roles)
 
 
 def test_only_run_tools_and_slots_call_dispatch(sandboxed):
@@ -160,14 +170,64 @@ def test_only_run_tools_and_slots_call_dispatch(sandboxed):
 
 
 # ---------------------------------------------------------------- the network
+def _vpc(assembly, part):
+    (found,) = [vpc for vpc in assembly.all("AWS::EC2::VPC") if vpc.name.startswith(part)]
+    return {"Ref": found.name}
+
+
+def _routes(assembly, vpc):
+    """Where a network's packets go besides itself."""
+    tables = [
+        {"Ref": table.name}
+        for table in _of(assembly, "AWS::EC2::RouteTable")
+        if table.properties["VpcId"] == vpc
+    ]
+    return [
+        route.properties
+        for route in _of(assembly, "AWS::EC2::Route")
+        if route.properties["RouteTableId"] in tables
+    ]
+
+
 def test_the_network_has_no_way_to_the_internet(sandboxed):
-    for kind in (
-        *("InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "VPCGatewayAttachment"),
-        *("Route", "TransitGatewayAttachment", "VPCPeeringConnection", "EIP"),
-    ):
+    """Nor to the gateway behind the proxy: a peering is not passed on."""
+    for kind in ("NatGateway", "EgressOnlyInternetGateway", "TransitGatewayAttachment", "EIP"):
         assert _of(sandboxed, f"AWS::EC2::{kind}") == []
+    vpc, peering = _vpc(sandboxed, "Network"), sandboxed.one("AWS::EC2::VPCPeeringConnection")
+    gateways = [g.properties["VpcId"] for g in _of(sandboxed, "AWS::EC2::VPCGatewayAttachment")]
+    assert gateways == [_vpc(sandboxed, "Egress")]
+    assert peering.properties["VpcId"] == vpc
+    assert peering.properties["PeerVpcId"] == _vpc(sandboxed, "Egress")
+    for route in _routes(sandboxed, vpc):
+        assert route["DestinationCidrBlock"] == "10.65.0.0/24"
+        assert route["VpcPeeringConnectionId"] == {"Ref": peering.name}
+    assert len(_routes(sandboxed, vpc)) == 2
     for subnet in _of(sandboxed, "AWS::EC2::Subnet"):
         assert subnet.properties["MapPublicIpOnLaunch"] is False
+
+
+def test_without_an_image_of_the_proxy_nothing_of_it_is_there(assembly, tmp_path):
+    layer = str(assembly.folder.parent / "layer")
+    found = synthesize(tmp_path / "out", **{**SANDBOXES, "egress_image": ""}, layer=layer)
+    assert len(found.all("AWS::EC2::VPC")) == 1
+    for kind in ("InternetGateway", "Route", "VPCPeeringConnection"):
+        assert found.all(f"AWS::EC2::{kind}") == []
+    assert found.all("AWS::ECS::TaskDefinition") == []
+    for folder in ("run_tools", "run_turn", "slots", "dispatch"):
+        assert not [name for name in _variables(found, folder) if "EGRESS" in name]
+
+
+def test_the_proxy_is_a_task_without_a_role_that_gives_up_every_capability(sandboxed):
+    task = sandboxed.one("AWS::ECS::TaskDefinition").properties
+    assert "TaskRoleArn" not in task
+    assert task["Family"] == _variables(sandboxed, "run_tools")["FREEHOLD_SANDBOX_EGRESS_FAMILY"]
+    (container,) = task["ContainerDefinitions"]
+    assert container["Name"] == egress_proxy.CONTAINER
+    assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert container["ReadonlyRootFilesystem"] is True
+    assert "Secrets" not in container
+    assert "Environment" not in container
+    assert _variables(sandboxed, "dispatch")["FREEHOLD_SANDBOX_EGRESS_NETWORK"] == "10.65.0.0/24"
 
 
 def test_only_dispatch_and_workspaces_are_in_it(sandboxed):
@@ -188,6 +248,7 @@ def test_what_may_connect_to_what(sandboxed):
         "workspaces": _group(sandboxed, "moves workspaces"),
         "mounts": _group(sandboxed, "are mounted"),
         "endpoints": _group(sandboxed, "AWS services"),
+        "proxy": _group(sandboxed, "egress proxy"),
     }
 
     def name(group):
@@ -208,6 +269,8 @@ def test_what_may_connect_to_what(sandboxed):
     }
     inside = {
         ("dispatch", "sandboxes", SANDBOX_PORT, SANDBOX_PORT),
+        ("dispatch", "proxy", EGRESS_CONTROL_PORT, EGRESS_CONTROL_PORT),
+        ("sandboxes", "proxy", EGRESS_PORT, EGRESS_PORT),
         ("sandboxes", "endpoints", 443, 443),
         ("sandboxes", "mounts", 2049, 2049),
         ("workspaces", "mounts", 2049, 2049),
@@ -217,6 +280,10 @@ def test_what_may_connect_to_what(sandboxed):
     assert out == inside | bucket
     for group in _of(sandboxed, "AWS::EC2::SecurityGroup"):
         assert "SecurityGroupIngress" not in group.properties
+        if {"Fn::GetAtt": [group.name, "GroupId"]} == named["proxy"]:
+            ways = [(r["CidrIp"], r["ToPort"]) for r in group.properties["SecurityGroupEgress"]]
+            assert ways == [("0.0.0.0/0", 80), ("0.0.0.0/0", 443)]
+            continue
         (rule,) = group.properties["SecurityGroupEgress"]
         assert (rule["CidrIp"], rule["IpProtocol"]) == ("255.255.255.255/32", "icmp")
 
@@ -258,7 +325,7 @@ def test_only_exact_names_resolve(sandboxed):
     assert len(known) == 7
     assert "*" not in json.dumps(known)
     association = sandboxed.one("AWS::Route53Resolver::FirewallRuleGroupAssociation").properties
-    assert association["VpcId"] == {"Ref": sandboxed.one("AWS::EC2::VPC").name}
+    assert association["VpcId"] == _vpc(sandboxed, "Network")
     assert association["MutationProtection"] == "ENABLED"
 
 

@@ -51,7 +51,7 @@ class Supervisor:
         calls = Calls(Journal(str(directory / "journal")), self.tools, LongResults(str(results)))
         files = SessionFiles((str(directory),), (str(directory),))
         gate = Gate(PUBLIC, SESSION, BOOT, lambda: self.now)
-        routes = Routes(gate, calls, files, {"session_id": SESSION, "boot_id": BOOT})
+        routes = Routes(gate, calls, files, None, {"session_id": SESSION, "boot_id": BOOT})
         self.thread = threading.Thread(
             target=serve, args=(self.listener, routes.admit, routes.handle)
         )

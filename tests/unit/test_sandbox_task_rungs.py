@@ -18,8 +18,8 @@ from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories,
 from freehold.errors import SandboxLost
 from freehold.ports import EgressSocket
 from freehold.toolset import TOOLS, ToolResult
+from freehold.toolset.egress_environment import RELAY
 from freehold.toolset.results import parse_result
-from sandbox_task import egress_relay
 from sandbox_task.settings import parse
 
 # ---------------------------------------------------------------- results
@@ -134,8 +134,8 @@ def test_a_container_with_a_network_has_the_socket_of_its_session_and_no_other_w
         assert settings.environment[name] == proxy
     assert settings.environment["PIP_INDEX_URL"] == "https://pip.corp"
     assert parse(container.run_arguments("name", start, 1000)[-1]).egress == ""
-    assert str(egress_relay.PORT) in proxy
-    assert network.PROBE.count(f"127.0.0.1/{egress_relay.PORT} ") == 1
+    assert f"@{RELAY}" in proxy
+    assert network.PROBE.count(RELAY.replace(":", "/") + " ") == 1
 
 
 def test_an_engine_gets_no_secret(start, tmp_path, monkeypatch):

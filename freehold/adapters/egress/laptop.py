@@ -19,6 +19,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from freehold.adapters.egress.control import EgressControl, ProxyRefused
+from freehold.adapters.egress.policies import egress_policy
 from freehold.adapters.egress.registries import Registries, registries
 from freehold.ports import EgressSocket, Network
 
@@ -99,7 +100,10 @@ class LaptopEgress:
         directory.chmod(0o755)  # its parent is for nobody; in a sandbox it stands alone
         self._give(directory)
         token = random.token_urlsafe(32)
-        grant = (self._policy(network), hashlib.sha256(token.encode()).hexdigest())
+        grant = (
+            egress_policy(network, self._registries),
+            hashlib.sha256(token.encode()).hexdigest(),
+        )
         with self._lock:
             self._grants[session_id] = grant
             self._put(session_id)
@@ -132,17 +136,6 @@ class LaptopEgress:
             return self._process.pid if self._process else None
 
     # ------------------------------------------------------------ what sessions reach
-    def _policy(self, network: Network) -> JsonObject:
-        """In the words of `egress_proxy.policy`."""
-        managers = self._registries.hosts if network.package_managers else ()
-        return {
-            "mode": "unrestricted" if network.hosts is None else "limited",
-            "hosts": list(network.hosts or ()),
-            "package_managers": list(managers),
-            "mcp_hosts": list(network.mcp_hosts),
-            "substitutions": [],
-        }
-
     def _put(self, session_id: str) -> None:
         """Raises OSError when the proxy refuses; one that has just died is told later."""
         if self._control is None:

@@ -24,6 +24,10 @@ _PUBLIC = {
 """What each asks for when nothing is configured, apt apart: it has its sources in files."""
 
 
+_UBUNTU = ("archive.ubuntu.com", "ports.ubuntu.com", "security.ubuntu.com")
+"""Of apt, in the image of sandboxes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registries:
     """`hosts` of all package managers; `variables` tell those in a sandbox of a mirror, which is
@@ -76,6 +80,14 @@ def registries(
     hosts = {_host(url) for urls in (*used.values(), _apt(machine)) for url in urls}
     named = sorted({host for host in hosts if host} | set(extra_hosts))
     return Registries(tuple(named), _variables(found))
+
+
+def public_registries(extra_hosts: Iterable[str] = ()) -> Registries:
+    """Where package managers go that nobody has configured, those of Ubuntu; for sandboxes that are
+    not of this machine.
+    """
+    hosts = {_host(url) for urls in _PUBLIC.values() for url in urls}
+    return Registries(tuple(sorted({*hosts, *_UBUNTU, *extra_hosts})))
 
 
 def _host(url: str) -> str:

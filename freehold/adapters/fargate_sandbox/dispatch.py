@@ -64,7 +64,7 @@ class Dispatch:
     def answers(self, line: Line) -> bool:
         """Whether this boot listens there. Raises DispatchFailed."""
         try:
-            status, answer = self._request(line, "GET", "/healthz", b"")
+            status, answer = self.get(line, "/healthz")
         except SandboxLost:
             return False
         health = {"session_id": line.slot_id, "boot_id": line.boot_id}
@@ -75,6 +75,18 @@ class Dispatch:
         joins the first. Raises SandboxLost where nobody answers there, DispatchFailed.
         """
         return self._request(line, "POST", path, json.dumps(value).encode())
+
+    def put(self, line: Line, path: str, value: JsonObject) -> tuple[int, JsonObject]:
+        """As `post`; the second is the first once more."""
+        return self._request(line, "PUT", path, json.dumps(value).encode())
+
+    def delete(self, line: Line, path: str) -> tuple[int, JsonObject]:
+        """As `put`."""
+        return self._request(line, "DELETE", path, b"")
+
+    def get(self, line: Line, path: str) -> tuple[int, JsonObject]:
+        """As `put`."""
+        return self._request(line, "GET", path, b"")
 
     def _request(self, line: Line, method: str, path: str, body: bytes) -> tuple[int, JsonObject]:
         for attempt in range(_ATTEMPTS):

@@ -20,6 +20,23 @@ class Fleet:
     family_prefix: str
     """Begins the names of this installation's task-definition families."""
     idle_seconds: int
+    egress: EgressFleet | None = None
+    """None where no sandbox has a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class EgressFleet:
+    """What starting the egress proxy takes."""
+
+    family: str
+    """Of its task definition, which the stack registers."""
+    subnets: tuple[str, ...]
+    security_group: str
+    port: int
+    """Where sandboxes come in."""
+    control_port: int
+    refused_ranges: tuple[str, ...] = ()
+    """The operator's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Inventory:
             is_owned = slot is not None and (
                 slot.task == task.arn or (bool(slot.boot_id) and not slot.task)
             )
-            if not is_owned:
+            is_proxy = self._world.egress is not None and self._world.egress.owns(task)
+            if not is_owned and not is_proxy:
                 self._world.tasks.stop(task.arn)
                 stopped += _note("task", task.slot_id)
         return stopped

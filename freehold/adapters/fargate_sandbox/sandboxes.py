@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock, Thread
 
 from freehold import toolset
 from freehold.adapters.fargate_sandbox.boots import Boots, after
 from freehold.adapters.fargate_sandbox.dispatch import Dispatch, DispatchFailed, Line
+from freehold.adapters.fargate_sandbox.egress import Egress, Grants
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.adapters.fargate_sandbox.slots import Slots
 from freehold.errors import (
@@ -36,6 +38,14 @@ _ATTEMPTS = 10
 _REMOVED = "The sandbox was removed."
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """The proxy, and what each sandbox may reach through it."""
+
+    egress: Egress
+    grants: Grants
+
+
 class FargateSandboxes:
     """Threads and processes share what is in the table; an instance keeps only where boots listen,
     which never changes in the life of one.
@@ -46,17 +56,20 @@ class FargateSandboxes:
     def __init__(
         self,
         slots: Slots,
-        boots: Boots,
+        boots: Boots[Slot],
         dispatch: Dispatch,
         *,
         idle_seconds: int,
         wait_seconds: float = WAIT_SECONDS,
+        way_out: WayOut | None = None,
     ) -> None:
+        """`way_out` None gives no sandbox a network, whatever its environment says."""
         self._slots = slots
         self._boots = boots
         self._dispatch = dispatch
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
+        self._way_out = way_out
         self._lines: dict[str, Line] = {}
         self._touched: dict[str, float] = {}
         self._lock = Lock()
@@ -72,6 +85,8 @@ class FargateSandboxes:
         for _ in range(_ATTEMPTS):
             try:
                 slot = self._boots.up(self._adopted(session))
+                if self._way_out is not None:
+                    slot = self._way_out.egress.open(sandbox, slot, self._way_out.grants)
                 self._listens(slot)
                 self._touch(slot)
             except StaleRead:
@@ -122,6 +137,8 @@ class FargateSandboxes:
             slot = self._adopted(session)
             if not slot.stopping:
                 self._boots.started(slot)
+            if self._way_out is not None:
+                self._way_out.egress.prewarm(sandbox, self._way_out.grants)
         except (SandboxStarting, ToolError, StaleRead, AmbiguousWrite, Unavailable):
             return  # the first call does what is left to do, and says what is wrong
 
@@ -193,7 +210,8 @@ class FargateSandboxes:
         with suppress(StaleRead, AmbiguousWrite, Unavailable):
             slot = self._slots.of(session)
             if slot is not None and slot.boot_id == boot_id:
-                self._boots.stopped(slot)
+                with suppress(SandboxStarting):  # whoever boots it next, or upkeep, goes on
+                    self._boots.stopped(slot)
 
     # ------------------------------------------------------------ in use
     def _touch(self, slot: Slot) -> None:

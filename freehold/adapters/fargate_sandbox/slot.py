@@ -35,6 +35,8 @@ class Slot:
     """Its ARN, once `RunTask` has answered."""
     address: str = ""
     """Once its supervisor has answered there."""
+    egress: str = ""
+    """The boot id of the egress proxy that may know this slot's boot."""
     stopping: bool = False
     """The task of `boot_id` was told to stop, and no other may start before it has."""
     failed_starts: int = 0

@@ -90,7 +90,7 @@ class Slots:
         return self._records.get([session.state()]) != [None]
 
     # ------------------------------------------------------------ writing
-    def write(self, old: Slot, **changed: object) -> Slot:
+    def write(self, old: Slot, /, **changed: object) -> Slot:
         """The slot with these changes. Raises StaleRead when it is not as `old` any more."""
         new = self._next(old, **changed)
         self._records.write([_replaced(old, new)])

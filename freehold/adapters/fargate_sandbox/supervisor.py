@@ -7,6 +7,7 @@ from freehold.adapters.fargate_sandbox.fleet import Fleet
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.ports import Secrets
 from freehold.toolset import JsonObject
+from freehold.toolset.egress_environment import EGRESS
 
 _PYTHON = "/usr/local/bin/python3"
 _PROGRAMS = "/opt/freehold"
@@ -34,6 +35,7 @@ class SupervisorSettings:
             "public_key": self._secrets.public_key().hex(),
             "state": "/run/freehold",
             "listen": f"0.0.0.0:{self._fleet.port}",
+            "egress": EGRESS if self._fleet.egress else "",
             "identity": "user",
             "tools_uid": TOOLS_UID,
             "tool_host": [_PYTHON, "-I", "-S", "-c", _TOOL_HOST],

@@ -20,6 +20,8 @@ CONTAINER = "sandbox"
 SLOT_TAG = "freehold:slot"
 INSTALLATION_TAG = "installation"
 """As the stacks tag what they make: by it an operator finds what is left."""
+_SLOT = "slot_"
+"""Begins the ids of slots."""
 _BATCH = 100
 _DELETED_AT_ONCE = 10
 _STOP_SECONDS = 5
@@ -49,6 +51,19 @@ class Task:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to start: the boot of a slot, or of what else is a task. `network` is its
+    `awsvpcConfiguration`.
+    """
+
+    slot_id: str
+    boot_id: str
+    family: str
+    container: str
+    network: dict[str, Any]
+
+
 class Tasks:
     """Every method raises Unavailable when ECS is too busy or does not answer: what was asked for
     may have been done then.
@@ -64,8 +79,18 @@ class Tasks:
         """The ARN of the slot's task for its boot id, started by the first of these calls; the
         others are answered the same. Raises NotStarted, also where ECS refuses the request.
         """
+        network = {
+            "subnets": list(self._fleet.subnets),
+            "securityGroups": [self._fleet.security_group],
+            "assignPublicIp": "DISABLED",
+        }
+        family = self._family(slot.slot_id)
+        return self.start(Start(slot.slot_id, slot.boot_id, family, CONTAINER, network), settings)
+
+    def start(self, start: Start, settings: JsonObject) -> str:
+        """As `run`, of any family."""
         try:
-            answer = self._run(slot, settings)
+            answer = self._run(start, settings)
         except ClientError as error:
             raise NotStarted(str(error)) from error
         for task in answer["tasks"]:
@@ -119,37 +144,34 @@ class Tasks:
                     self._client.delete_task_definitions(taskDefinitions=list(some))
 
     def families(self) -> Iterator[str]:
-        """The ids of slots that have a family."""
+        """The ids of slots that have a family. Other families may begin with the installation's
+        name: that of the proxy, and those of an installation whose name is longer.
+        """
         prefix = self._family("")
         with _answered():
             pages = self._client.get_paginator("list_task_definition_families").paginate(
-                familyPrefix=prefix, status="ACTIVE"
+                familyPrefix=self._family(_SLOT), status="ACTIVE"
             )
             for page in pages:
                 for family in page["families"]:
                     yield family.removeprefix(prefix)
 
     # ------------------------------------------------------------ parts
-    def _run(self, slot: Slot, settings: JsonObject) -> Any:
-        network = {
-            "subnets": list(self._fleet.subnets),
-            "securityGroups": [self._fleet.security_group],
-            "assignPublicIp": "DISABLED",
-        }
-        command = {"name": CONTAINER, "command": [json.dumps(settings)]}
+    def _run(self, start: Start, settings: JsonObject) -> Any:
+        command = {"name": start.container, "command": [json.dumps(settings)]}
         with _answered():
             return self._client.run_task(
                 cluster=self._fleet.cluster,
-                taskDefinition=self._family(slot.slot_id),
+                taskDefinition=start.family,
                 launchType="FARGATE",
                 platformVersion="1.4.0",
                 count=1,
-                clientToken=slot.boot_id,
-                startedBy=slot.slot_id,
+                clientToken=start.boot_id,
+                startedBy=start.slot_id,
                 enableExecuteCommand=False,
-                networkConfiguration={"awsvpcConfiguration": network},
+                networkConfiguration={"awsvpcConfiguration": start.network},
                 overrides={"containerOverrides": [command]},
-                tags=self._tags(slot.slot_id),
+                tags=self._tags(start.slot_id),
             )
 
     def _family(self, slot_id: str) -> str:
@@ -250,7 +272,10 @@ def _container(blueprint: Blueprint, port: int) -> dict[str, Any]:
             {"sourceVolume": name, "containerPath": path, "readOnly": False}
             for name, path in DIRECTORIES.items()
         ],
-        "linuxParameters": {"capabilities": {"drop": list(_NEEDLESS)}},
+        "linuxParameters": {
+            "capabilities": {"drop": list(_NEEDLESS)},
+            "initProcessEnabled": True,  # adopts the relay, which is no child of the supervisor
+        },
         "stopTimeout": _STOP_SECONDS,
         "logConfiguration": {
             "logDriver": "awslogs",

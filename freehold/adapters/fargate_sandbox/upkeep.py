@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from freehold.adapters.fargate_sandbox.access_points import AccessPoints
 from freehold.adapters.fargate_sandbox.archives import Archives
 from freehold.adapters.fargate_sandbox.boots import Boots, after
+from freehold.adapters.fargate_sandbox.egress import Egress
 from freehold.adapters.fargate_sandbox.fleet import Blueprint, Fleet
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.adapters.fargate_sandbox.slots import Slots
@@ -39,11 +40,13 @@ class World:
     """What upkeep works on. `archives` is the bucket, `files` the functions that mount."""
 
     slots: Slots
-    boots: Boots
+    boots: Boots[Slot]
     tasks: Tasks
     access_points: AccessPoints
     files: WorkspaceFiles
     archives: Archives
+    egress: Egress | None = None
+    """None where no sandbox has a network."""
 
 
 class Upkeep:
@@ -120,6 +123,11 @@ class Upkeep:
                 self._boots.started(begun)
             except _BUSY:
                 return
+
+    def settle_egress(self) -> None:
+        """The proxy stops once no sandbox uses it."""
+        if self._world.egress is not None:
+            self._world.egress.settle()
 
     def _free(self, slot: Slot) -> None:
         """Its task, if it has one, answers."""

@@ -25,6 +25,7 @@ from freehold.adapters.subprocess_sandbox.rungs import (
     SupervisorProcess,
     end,
 )
+from freehold.toolset.egress_environment import EGRESS
 
 if TYPE_CHECKING:
     from freehold.toolset import JsonObject
@@ -213,7 +214,7 @@ def _session_binds(start: Start) -> list[_Bind]:
         _Bind(str(directories.uploads), "/mnt/session/uploads", is_writable=True),
         _Bind(str(directories.state / "results"), "/mnt/session/tool_results", is_writable=True),
         _Bind(str(directories.state), _STATE, is_writable=True),
-        *([_Bind(str(start.egress.directory), programs.EGRESS)] if start.egress else ()),
+        *([_Bind(str(start.egress.directory), EGRESS)] if start.egress else ()),
     ]
 
 
@@ -230,7 +231,7 @@ def _settings(start: Start, python: str) -> JsonObject:
         "scratch": _SCRATCH,
         "tool_host": [*programs.in_sandbox(python, "sandbox_task.tool_host")],
         "readable": [str(prefix)] if prefix else [],
-        "egress": programs.EGRESS if start.egress else "",
+        "egress": EGRESS if start.egress else "",
         "environment": {**programs.tool_environment(search_path, "/workspace", temporary, start)},
         "limits": start.limits,
     }

@@ -22,6 +22,7 @@ from freehold.adapters.subprocess_sandbox.rungs import (
     SupervisorProcess,
     end,
 )
+from freehold.toolset.egress_environment import EGRESS
 
 if TYPE_CHECKING:
     from freehold.toolset import JsonObject
@@ -127,7 +128,7 @@ def run_arguments(name: str, start: Start, tools_uid: int) -> list[str]:
     arguments += ["--shm-size", str(scratch)]
     arguments += ["--tmpfs", f"{_STATE}:rw,nosuid,nodev,noexec,mode=0700,size=512m"]
     arguments += ["--tmpfs", f"{_RESULTS}:rw,nosuid,nodev,noexec,mode=0755,size=256m"]
-    egress = [(start.egress.directory, programs.EGRESS, ",readonly")] if start.egress else []
+    egress = [(start.egress.directory, EGRESS, ",readonly")] if start.egress else []
     for source, target, access in (
         *egress,
         (directories.workspace, "/workspace", ""),
@@ -160,7 +161,7 @@ def _settings(start: Start, tools_uid: int) -> JsonObject:
         "identity": "user",
         "tools_uid": tools_uid,
         "tool_host": [*programs.in_sandbox(_PYTHON, "sandbox_task.tool_host")],
-        "egress": programs.EGRESS if start.egress else "",
+        "egress": EGRESS if start.egress else "",
         "environment": {
             **programs.tool_environment(_SEARCH_PATH, "/workspace", "/tmp", start)  # noqa: S108 - its own
         },

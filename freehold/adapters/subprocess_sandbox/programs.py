@@ -11,19 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freehold.toolset.egress_environment import egress_environment
+
 if TYPE_CHECKING:
     from freehold.adapters.subprocess_sandbox.rungs import Start
-    from freehold.ports import EgressSocket
 
 _DEPENDENCIES = ("cryptography", "cffi", "_cffi_backend")
-EGRESS = "/run/egress"
-"""Where a sandbox with a network finds the directory of its socket."""
 PROGRAMS = "/opt/freehold"
 """Where a sandbox finds them; `sandbox_task.launch` names the same place."""
 
-_RELAY_PORT = 3128
-"""`sandbox_task.egress_relay` listens there."""
-_LOCAL = "127.0.0.1,localhost,::1"
 _RUN = "import sys; sys.path[:0] = {path!r}; from {module} import main; main()"
 
 
@@ -85,7 +81,7 @@ def tool_environment(
 ) -> dict[str, str]:
     """All that a tool finds in its environment; of `start`, the way out of the sandbox."""
     return {
-        **(_egress_environment(start.session_id, start.egress) if start and start.egress else {}),
+        **(_egress_environment(start) if start else {}),
         "PATH": search_path,
         "HOME": home,
         "USER": "agent",
@@ -97,13 +93,6 @@ def tool_environment(
     }
 
 
-def _egress_environment(session_id: str, egress: EgressSocket) -> dict[str, str]:
-    """What package managers, git and curl read. The token is good for this sandbox alone."""
-    proxy = f"http://{session_id}:{egress.token}@127.0.0.1:{_RELAY_PORT}"
-    named = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "ALL_PROXY": proxy, "NO_PROXY": _LOCAL}
-    return {
-        **egress.variables,
-        **named,
-        **{name.lower(): value for name, value in named.items()},
-        "NODE_USE_ENV_PROXY": "1",
-    }
+def _egress_environment(start: Start) -> dict[str, str]:
+    egress = start.egress
+    return egress_environment(start.session_id, egress.token, egress.variables) if egress else {}
