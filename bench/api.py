@@ -41,7 +41,8 @@ class Frame:
 class Api:
     """One server. Every connection is its own socket, kept open between calls."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
         self._address = address.removeprefix("http://")
         self._connection = HTTPConnection(self._address, timeout=_SECONDS)
         self._connection.connect()
@@ -59,14 +60,14 @@ class Api:
         """The answer to `begin_post`."""
         return _answer(self._connection.getresponse())
 
-    def session(self, *, tools: bool) -> str:
-        """The id of a new session of a new agent."""
+    def session(self, *, tools: bool, config: Mapping[str, object] | None = None) -> str:
+        """The id of a new session of a new agent, in a new environment of this `config`."""
         stamp = time.time_ns()
         agent = self.post(
             "/v1/agents",
             {"name": "bench", "model": "claude-sonnet-5-5", "tools": TOOLSET if tools else []},
         )
-        environment = self.post("/v1/environments", {"name": f"bench-{stamp}"})
+        environment = self.post("/v1/environments", {"name": f"bench-{stamp}", "config": config})
         session = self.post(
             "/v1/sessions", {"agent": agent["id"], "environment_id": environment["id"]}
         )
@@ -125,15 +126,18 @@ def until(frames: Iterator[Frame], kind: str) -> Frame:
 
 @contextmanager
 def running_server(
-    *, model: str = "scripted", environment: Mapping[str, str] | None = None
+    *,
+    model: str = "scripted",
+    sandbox: str = "auto",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Api]:
     """A server of its own with an empty, temporary data directory."""
     with (
         tempfile.TemporaryDirectory(prefix="freehold-bench-", ignore_cleanup_errors=True) as folder,
         ServerProcess(
             Path(folder),
-            options=["--model", model],
+            options=["--model", model, "--sandbox", sandbox],
             environment={"FREEHOLD_API_KEY": KEY, **(environment or {})},
         ) as server,
     ):
-        yield Api(server.url)
+        yield Api(server.url, Path(folder))

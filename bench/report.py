@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,16 @@ class Bounds:
     p99: float | None = None
 
 
-def options(description: str | None, *, n: int) -> argparse.Namespace:
-    """The command line of a benchmark: `--n` and `--json`."""
+def options(
+    description: str | None,
+    *,
+    n: int,
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """The command line of a benchmark: `--n`, `--json` and what `more` adds."""
     parser = argparse.ArgumentParser(description=description)
+    if more is not None:
+        more(parser)
     parser.add_argument("--n", type=int, default=n, help=f"measured samples ({n})")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()

@@ -13,7 +13,7 @@ from freehold.adapters.process_feed import ProcessFeed
 from freehold.adapters.sqlite import SqliteRecords
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.adapters.web import PublicWeb
-from freehold.engine.environment import sandbox_network
+from freehold.engine.environment import sandbox_network, sandbox_packages
 from freehold.event_log import EventLog
 from freehold.ids import now
 from freehold.ports import App, Model, Runs
@@ -84,6 +84,7 @@ def _sandboxes(
         settings.sandbox,
         egress=laptop_egress(settings, settings.data_dir, secrets),
         network_of=partial(sandbox_network, records, blobs),
+        packages_of=partial(sandbox_packages, records, blobs),
     )
 
 

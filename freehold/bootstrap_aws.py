@@ -90,9 +90,14 @@ def _sandboxes(
 ) -> Sandboxes:
     if isinstance(environment, SessionsEnvironment) and environment.sandbox_cluster_arn:
         from freehold.bootstrap_fargate import sandboxes  # noqa: PLC0415 - where there are any
-        from freehold.engine.environment import sandbox_network  # noqa: PLC0415 - as above
+        from freehold.engine.environment import (  # noqa: PLC0415 - as above
+            sandbox_network,
+            sandbox_packages,
+        )
 
-        return sandboxes(environment, table, secrets, partial(sandbox_network, table, blobs))
+        network_of = partial(sandbox_network, table, blobs)
+        packages_of = partial(sandbox_packages, table, blobs)
+        return sandboxes(environment, table, secrets, network_of, packages_of)
     return NoSandbox()
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SlotsEnvironment,
         WorkspacesEnvironment,
     )
+    from freehold.toolset.packages import Packages
 
 
 def sandboxes(
@@ -47,8 +48,11 @@ def sandboxes(
     table: Records,
     secrets: Secrets,
     network_of: Callable[[SandboxRef], Network],
+    packages_of: Callable[[SandboxRef], Packages],
 ) -> FargateSandboxes:
-    """The port. Sends nothing yet. `network_of` says what a sandbox that starts may reach."""
+    """The port. Sends nothing yet. `network_of` says what a sandbox that starts may reach,
+    `packages_of` what is installed in it.
+    """
     fleet = fleet_of(environment)
     slots = Slots(table, now)
     dispatch = _dispatch(environment, fleet, secrets)
@@ -59,7 +63,12 @@ def sandboxes(
     policy_of = partial(egress_policy, registries=registries)
     way_out = WayOut(egress, Grants(network_of, policy_of, {})) if egress else None
     return FargateSandboxes(
-        slots, boots, dispatch, idle_seconds=fleet.idle_seconds, way_out=way_out
+        slots,
+        boots,
+        dispatch,
+        idle_seconds=fleet.idle_seconds,
+        packages_of=packages_of,
+        way_out=way_out,
     )
 
 

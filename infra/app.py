@@ -20,6 +20,7 @@ from infra.api import Api
 from infra.context import Context
 from infra.data import Data
 from infra.engine import Engine
+from infra.images import Images
 from infra.live import Live
 from infra.operations import Operations
 from infra.packaging import LayerMissing
@@ -39,10 +40,12 @@ FLAGS = {
 
 
 def build(app: App, context: Context) -> None:
-    """`Data` outlives the others; `Sandboxes`, where asked for, runs tools; `Engine` runs sessions;
-    `Api` lets clients in, and so does the `StreamService` where there is one; `Live` tells them
-    what happens; `Operations` watches.
+    """`Images` builds what sandboxes run; `Data` outlives the others; `Sandboxes`, where asked for,
+    runs tools; `Engine` runs sessions; `Api` lets clients in, and so does the `StreamService` where
+    there is one; `Live` tells them what happens; `Operations` watches.
     """
+    if context.build_images == "codebuild":
+        Images(app, f"{context.name}-Images", context=context)
     data = Data(app, f"{context.name}-Data", context=context)
     sandboxes = None
     if context.sandbox == "fargate":

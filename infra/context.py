@@ -162,6 +162,8 @@ class Context(BaseModel):
     """
     sandbox: Literal["none", "fargate"] = "none"
     """`fargate` deploys what runs tools; `none` answers every call of one with an error."""
+    build_images: Literal["none", "codebuild"] = "none"
+    """`codebuild` deploys a stack by which the images are built in the account."""
     sandbox_image: str = Field(default="", pattern=rf"^({_IMAGE})?$")
     """The image of sandboxes, in a repository of ECR in this account and Region, which is the only
     one that they reach."""

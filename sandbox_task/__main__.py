@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ from sandbox_task import egress_relay, processes
 from sandbox_task.calls import Calls
 from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
+from sandbox_task.installation import Installation
 from sandbox_task.journal import Journal
 from sandbox_task.launch import make_launcher
 from sandbox_task.output import LongResults
-from sandbox_task.routes import Routes
+from sandbox_task.routes import InstallRoutes, Routes
 from sandbox_task.session_files import SessionFiles
 from sandbox_task.settings import Settings, parse
 from sandbox_task.toolbox import Toolbox
@@ -36,6 +38,7 @@ from sandbox_task.way_out import WayOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 _END_SECONDS = 2.0
 _ETC = {
@@ -61,16 +64,22 @@ def main() -> None:
     spawner = Spawner()
     launcher = make_launcher(settings, spawner)
     watchdog = Watchdog(settings, launcher.own_processes())
-    places = settings.places
-    toolbox = Toolbox(settings, launcher, watchdog)
-    calls = Calls(Journal(f"{settings.state}/journal"), toolbox, LongResults(places.results))
-    files = SessionFiles(
-        readable=(places.workspace, places.outputs, places.uploads),
-        writable=(places.workspace, places.uploads),
-    )
     gate = Gate(bytes.fromhex(settings.public_key), settings.session_id, boot_id)
     health = {"session_id": settings.session_id, "boot_id": boot_id}
-    routes = Routes(gate, calls, files, WayOut(settings, toolbox), {**health})
+    toolbox = Toolbox(settings, launcher, watchdog)
+    routes: InstallRoutes | Routes
+    if settings.installs:
+        installation = Installation(settings, launcher, watchdog, toolbox.environment)
+        routes = InstallRoutes(gate, installation, {**health})
+    else:
+        routes = Routes(
+            gate,
+            _calls(settings, toolbox),
+            _files(settings),
+            WayOut(settings, toolbox),
+            {**health},
+            _installation(settings, spawner, watchdog, toolbox),
+        )
     listener = _listen(settings.listen)
     _stay(watchdog.run)
     if settings.ends_with == "signal":
@@ -81,6 +90,36 @@ def main() -> None:
     sys.stdout.write(json.dumps(health) + "\n")
     sys.stdout.flush()
     spawner.run()
+
+
+def _calls(settings: Settings, toolbox: Toolbox) -> Calls:
+    return Calls(
+        Journal(f"{settings.state}/journal"), toolbox, LongResults(settings.places.results)
+    )
+
+
+def _installation(
+    settings: Settings, spawner: Spawner, watchdog: Watchdog, toolbox: Toolbox
+) -> Installation | None:
+    """Of a session's own sandbox, by a user of its own in a directory of its own."""
+    if not settings.installer_uid:
+        return None
+    if settings.identity == "user":
+        os.chown(settings.packages, settings.installer_uid, settings.installer_uid)
+    apart = replace(
+        settings,
+        tools_uid=settings.installer_uid,
+        places=replace(settings.places, workspace=settings.places.temporary),
+    )
+    return Installation(apart, make_launcher(apart, spawner), watchdog, toolbox.environment)
+
+
+def _files(settings: Settings) -> SessionFiles:
+    places = settings.places
+    return SessionFiles(
+        readable=(places.workspace, places.outputs, places.uploads),
+        writable=(places.workspace, places.uploads),
+    )
 
 
 def _stay(job: Callable[[], None]) -> None:

@@ -160,6 +160,9 @@ def _arguments(settings: Settings) -> list[str]:
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name in sorted(os.listdir(f"{settings.state}/etc")):
         arguments += ["--ro-bind", f"{settings.state}/etc/{name}", f"/etc/{name}"]
+    if settings.packages:
+        access = "--bind" if settings.installs else "--ro-bind"
+        arguments += [access, settings.packages, settings.packages]
     arguments += ["--bind", places.workspace, places.workspace]
     arguments += ["--bind", places.outputs, places.outputs]
     arguments += ["--ro-bind", places.uploads, places.uploads]

@@ -6,63 +6,55 @@
     GET  /files?path=          a file's bytes
     PUT  /files?path=          stores the body as a file
     GET  /directory?path=      {entries: [{name, type, size}]}
+    POST /install   {packages: {pip: [...]}, wait}         {status: running | done, error}
     PUT  /egress    {proxy, token, variables}                          {}
     GET  /healthz              {session_id, boot_id}, unsigned
 
-A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot` or `digest`, 400, 404, 413.
+`/install` is all that a sandbox answers which has no session. One that has a session answers it
+where it may install packages itself, and before its first call alone.
+
+A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot`, `digest`, `packages` or
+`installing`, 400, 404, 413.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-from freehold.toolset import SANDBOX_TOOLS, WAIT_SECONDS
+from freehold.toolset import SANDBOX_TOOLS, WAIT_SECONDS, packages
 from sandbox_task.calls import DigestDiffers, UnknownCall
 from sandbox_task.http_server import Refused, Request, Response
+from sandbox_task.installation import OtherPackages, StillInstalling
 from sandbox_task.journal import CallKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from freehold.toolset import Json, JsonObject
     from sandbox_task.calls import Calls
     from sandbox_task.gate import Gate
+    from sandbox_task.installation import Installation
     from sandbox_task.session_files import SessionFiles
     from sandbox_task.way_out import WayOut
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
 _ADDRESS = re.compile(r"[0-9.]{7,15}:[0-9]{1,5}\Z")
 _HEALTH = ("GET", "/healthz")
+_Handler: TypeAlias = "Callable[[Request], Response]"
 
 
-class Routes:
+class _SignedRoutes:
     """The two halves of `http_server.serve`."""
 
     def __init__(
-        self,
-        gate: Gate,
-        calls: Calls,
-        files: SessionFiles,
-        way_out: WayOut,
-        health: JsonObject,
+        self, gate: Gate, health: JsonObject, routes: Mapping[tuple[str, str], _Handler]
     ) -> None:
         self._gate = gate
-        self._calls = calls
-        self._files = files
-        self._way_out = way_out
         self._health = health
-        self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
-            ("POST", "/execute"): self._execute,
-            ("POST", "/cancel"): self._cancel,
-            ("GET", "/result"): self._result,
-            ("GET", "/files"): self._read_file,
-            ("PUT", "/files"): self._write_file,
-            ("GET", "/directory"): self._list_directory,
-            ("PUT", "/egress"): self._lead_out,
-        }
+        self._routes = routes
 
     def admit(self, request: Request) -> None:
         if (request.method, request.path) != _HEALTH:
@@ -77,18 +69,50 @@ class Routes:
             raise Refused(404, "no such route")
         return route(request)
 
+
+class Routes(_SignedRoutes):
+    """Of a session's sandbox."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        calls: Calls,
+        files: SessionFiles,
+        way_out: WayOut,
+        health: JsonObject,
+        installation: Installation | None = None,
+    ) -> None:
+        self._calls = calls
+        self._files = files
+        self._way_out = way_out
+        self._installation = installation
+        routes: dict[tuple[str, str], _Handler] = {
+            ("POST", "/execute"): self._execute,
+            ("POST", "/cancel"): self._cancel,
+            ("GET", "/result"): self._result,
+            ("GET", "/files"): self._read_file,
+            ("PUT", "/files"): self._write_file,
+            ("GET", "/directory"): self._list_directory,
+            ("PUT", "/egress"): self._lead_out,
+        }
+        if installation is not None:
+            routes["POST", "/install"] = lambda request: _install(installation, request)
+        super().__init__(gate, health, routes)
+
     def _execute(self, request: Request) -> Response:
         asked = _object(request)
-        name, given, wait = asked.get("name"), asked.get("input"), asked.get("wait")
+        name, given, wait = asked.get("name"), asked.get("input"), _wait(asked)
         if name not in SANDBOX_TOOLS or not isinstance(given, dict):
             raise Refused(400, "name, input")
-        if not isinstance(wait, int | float) or not 0 <= wait <= WAIT_SECONDS:
-            raise Refused(400, "wait")
         key, digest = _key(asked), _string(asked, "digest")
         try:
+            if self._installation is not None:
+                self._installation.end_before_calls()
             result = self._calls.execute(key, digest, str(name), given, wait)
         except DigestDiffers:
             raise Refused(409, "digest") from None
+        except StillInstalling:
+            raise Refused(409, "installing") from None
         return _status(result)
 
     def _cancel(self, request: Request) -> Response:
@@ -141,6 +165,28 @@ class Routes:
         return Response.json({})
 
 
+class InstallRoutes(_SignedRoutes):
+    """Of a sandbox that installs packages."""
+
+    def __init__(self, gate: Gate, installation: Installation, health: JsonObject) -> None:
+        routes = {("POST", "/install"): lambda request: _install(installation, request)}
+        super().__init__(gate, health, routes)
+
+
+def _install(installation: Installation, request: Request) -> Response:
+    asked = _object(request)
+    try:
+        wanted = packages.parse(asked.get("packages"))
+        error = installation.join(wanted, _wait(asked))
+    except ValueError:
+        raise Refused(400, "packages") from None
+    except OtherPackages:
+        raise Refused(409, "packages") from None
+    if error is None:
+        return Response.json({"status": "running"})
+    return Response.json({"status": "done", "error": error})
+
+
 def _status(result: JsonObject | None) -> Response:
     if result is None:
         return Response.json({"status": "running"})
@@ -155,6 +201,13 @@ def _object(request: Request) -> JsonObject:
     if not isinstance(value, dict):
         raise Refused(400, "the body is not an object")
     return value
+
+
+def _wait(given: JsonObject) -> float:
+    wait = given.get("wait")
+    if not isinstance(wait, int | float) or not 0 <= wait <= WAIT_SECONDS:
+        raise Refused(400, "wait")
+    return wait
 
 
 def _key(given: JsonObject) -> CallKey:

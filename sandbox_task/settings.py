@@ -67,6 +67,15 @@ class Settings:
     """
     relay: str = RELAY
     """Where the tools find the way there."""
+    packages: str = ""
+    """Where the environment's packages are; empty = it has none."""
+    installs: bool = False
+    """A sandbox that installs them there, and runs no tool; all others only read them."""
+    installer_uid: int = 0
+    """Where they may be installed in the session's own sandbox, before its first call: as this
+    user, who is neither the tools' nor the supervisor's. 0 = not there.
+    """
+    install_seconds: float = 900.0
     environment: dict[str, str] = field(default_factory=dict)
     places: Places = field(default_factory=Places)
     limits: Limits = field(default_factory=Limits)

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from freehold.toolset import BASH_TIMEOUT_MS, INTERRUPTED
+from sandbox_task.managers import tool_environment
 from sandbox_task.shell import Killed, Shell, ShellClosed
 from sandbox_task.tool_hosts import HostDied, ToolHosts
 
@@ -46,6 +47,7 @@ class Toolbox:
     """The tools of one session; calls may come from many threads at once."""
 
     def __init__(self, settings: Settings, launcher: Launcher, watchdog: Watchdog) -> None:
+        self._packages = settings.packages
         self._environment = dict(settings.environment)
         self._launcher = launcher
         self._watchdog = watchdog
@@ -56,6 +58,10 @@ class Toolbox:
     def add_to_environment(self, variables: Mapping[str, str]) -> None:
         """For processes that are started from now on."""
         self._environment = {**self._environment, **variables}
+
+    def environment(self) -> dict[str, str]:
+        """Of a process that is started now: packages may have come since the sandbox was."""
+        return tool_environment(self._packages, self._environment)
 
     def run(self, running: Running, thread_id: str, name: str, given: JsonObject) -> JsonObject:
         """`content` and `is_error`. The input is good (`freehold.toolset.refusal`)."""
@@ -73,7 +79,7 @@ class Toolbox:
             return _text(f"{name}: cannot be started: {error.strerror}", is_error=True)
 
     def _launch(self, command: tuple[str, ...]) -> Tree:
-        tree = self._launcher.launch(command, self._environment)
+        tree = self._launcher.launch(command, self.environment())
         self._watchdog.watch(tree)
         return tree
 

@@ -36,6 +36,11 @@ class Tree:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of its root; None while that runs."""
+        return self._process.poll()
+
     def kill(self, reason: str) -> None:
         """Everything in it is dead within a second. The first reason is kept."""
         with self._lock:

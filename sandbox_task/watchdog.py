@@ -38,7 +38,8 @@ class Watchdog:
     def __init__(self, settings: Settings, own_processes: int) -> None:
         self._limits = settings.limits
         self._scratch = settings.scratch
-        self._disk = Disk((settings.places.workspace, settings.places.outputs))
+        installed = (settings.packages,) if settings.installs or settings.installer_uid else ()
+        self._disk = Disk((settings.places.workspace, settings.places.outputs, *installed))
         self._own_processes = own_processes
         self._trees: list[Tree] = []
         self._busy: set[Tree] = set()

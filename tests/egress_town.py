@@ -83,8 +83,8 @@ class Index(BaseHTTPRequestHandler):
             name = next(self.directory.glob("*.whl")).name
             page = f'<a href="https://files.example/{name}">{name}</a>'
             self._answer(page.encode(), "text/html")
-        elif self.path.endswith(".whl"):
-            self._answer((self.directory / self.path[1:]).read_bytes())
+        elif self.path.endswith((".whl", ".tar.gz", ".tgz", ".json")):
+            self._answer_file(self.directory / self.path[1:])
         elif self.path == "/away":
             self.send_response(302)
             self.send_header("Location", f"http://{METADATA}/latest/meta-data/")
@@ -97,6 +97,12 @@ class Index(BaseHTTPRequestHandler):
             self.connection.recv(1)
         else:
             self._answer(b"served")
+
+    def _answer_file(self, path):
+        if path.is_file():
+            self._answer(path.read_bytes())
+        else:
+            self.send_error(404)
 
     def _answer(self, body, kind="application/octet-stream", length=None):
         self.send_response(200)

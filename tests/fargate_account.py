@@ -241,8 +241,10 @@ class Account:
         )
         state = self.directory / "tasks" / told.boot_id
         (state / "results").mkdir(parents=True, exist_ok=True)
-        (state / "uploads").mkdir(exist_ok=True)
+        for name in ("uploads", "packages", "tmp"):
+            (state / name).mkdir(exist_ok=True)
         places = {"uploads": str(state / "uploads"), "results": str(state / "results")}
+        places["temporary"] = str(state / "tmp")
         for volume in definition["volumes"]:
             mounted = self._mounted(volume)
             if mounted is None:  # as a task whose volume cannot be mounted
@@ -254,6 +256,7 @@ class Account:
         settings = {
             **given,
             "identity": "none",
+            "packages": str(state / "packages"),
             "state": str(state),
             "listen": f"{task.address}:{self.port}",
             "relay": f"{task.address}:{RELAY_PORT}",

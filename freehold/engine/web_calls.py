@@ -15,7 +15,7 @@ from freehold.domain.web_rules import rules_of
 from freehold.engine.environment import read_environment
 from freehold.engine.history import History
 from freehold.engine.pricing import spent_by
-from freehold.errors import ToolError, WebCallStopped
+from freehold.errors import SandboxStarting, ToolError, WebCallStopped
 from freehold.keys import SessionKey
 from freehold.ports import App, SandboxRef, Usage, WebCall
 from freehold.session_doc import read_doc
@@ -194,6 +194,6 @@ class WebCalls:
             written = None
             while written is None and not self._is_stopped:
                 written = self._app.sandboxes.execute(ref, boot_id, write)
-        except ToolError:
+        except (SandboxStarting, ToolError):
             return False
         return written is not None and not written.is_error

@@ -16,6 +16,7 @@ from freehold.ids import is_id, new_id, timestamp
 from freehold.ports import Condition, Item, Write
 from freehold.services.changes import Change, perform
 from freehold.services.paging import Collection, walk
+from freehold.toolset.packages import MANAGERS
 from freehold.wire.environments import (
     CloudConfig,
     CloudConfigParams,
@@ -24,6 +25,7 @@ from freehold.wire.environments import (
     Environment,
     EnvironmentList,
     EnvironmentPage,
+    LimitedNetwork,
     UpdateEnvironment,
 )
 from freehold.wire.metadata import patch_metadata
@@ -50,8 +52,8 @@ class _Stored:
 def create_environment(
     app: App, caller: Caller, request: CreateEnvironment, once: Once | None = None
 ) -> Environment:
-    """Claims the name in the same transaction. Raises Conflict when it is taken, InvalidRequest,
-    Repeated.
+    """Claims the name in the same transaction. Raises Conflict when it is taken, InvalidRequest
+    for packages that the network forbids, Repeated.
     """
     now = app.clock()
     at = timestamp(now)
@@ -60,7 +62,7 @@ def create_environment(
         id=new_id("env", now),
         name=request.name,
         description=request.description,
-        config=config.resolved(),
+        config=_checked(config.resolved()),
         metadata=request.metadata,
         scope="organization",
         created_at=at,
@@ -129,8 +131,8 @@ def update_environment(
 ) -> Environment:
     """What is omitted keeps its value, inside `config` too; sandboxes made before are not changed.
 
-    Raises Conflict for a name that is taken; InvalidRequest for an archived environment or another
-    `config.type`; NotFound.
+    Raises Conflict for a name that is taken; InvalidRequest for an archived environment, another
+    `config.type`, or packages that the network forbids; NotFound.
     """
 
     def plan() -> Change[Environment]:
@@ -177,7 +179,20 @@ def _merge(environment: Environment, request: UpdateEnvironment) -> CloudConfig:
         raise InvalidRequest(
             "config.type cannot be changed.", details={"error_code": "invalid_config_type_change"}
         )
-    return given.resolved(stored)
+    return _checked(given.resolved(stored))
+
+
+def _checked(config: CloudConfig) -> CloudConfig:
+    """Raises InvalidRequest for packages that nothing could fetch (BEHAVIOUR 4)."""
+    network = config.networking
+    if isinstance(network, LimitedNetwork) and not network.allow_package_managers:
+        asked = [name for name in MANAGERS if getattr(config.packages, name)]
+        if asked:
+            raise InvalidRequest(
+                f"config.packages.{asked[0]}: packages under limited networking require"
+                " `networking.allow_package_managers` to be true."
+            )
+    return config
 
 
 def archive_environment(app: App, caller: Caller, environment_id: str) -> Environment:

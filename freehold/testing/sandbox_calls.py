@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from freehold.errors import SandboxStarting
 from freehold.ids import new_id
 from freehold.ports import Sandboxes, SandboxRef
 from freehold.toolset import Json, ToolCall, ToolResult
 
 THREAD = "sthr_main"
 _PATIENCE = 20.0
+_START_PATIENCE = 60.0
+"""Packages may have to be installed before."""
 _numbers = count()
 
 
@@ -39,9 +42,19 @@ def finish(sandboxes: Sandboxes, sandbox: SandboxRef, boot_id: str, made: ToolCa
     raise AssertionError(f"{made.name} did not end within {_PATIENCE} s")
 
 
+def booted(sandboxes: Sandboxes, sandbox: SandboxRef) -> str:
+    """The boot id, however often it must be asked for."""
+    deadline = time.monotonic() + _START_PATIENCE
+    while True:
+        try:
+            return sandboxes.boot(sandbox)
+        except SandboxStarting:
+            assert time.monotonic() < deadline, f"did not start within {_START_PATIENCE} s"
+
+
 def run(sandboxes: Sandboxes, sandbox: SandboxRef, made: ToolCall) -> ToolResult:
     """Boots if need be, and carries the call out."""
-    return finish(sandboxes, sandbox, sandboxes.boot(sandbox), made)
+    return finish(sandboxes, sandbox, booted(sandboxes, sandbox), made)
 
 
 def text_of(result: ToolResult) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from egress_proxy.host_names import parse_pattern
-from freehold.errors import NotYetSupported
+from freehold.toolset.packages import MAX_PACKAGE, MAX_PACKAGES, is_package
 from freehold.wire.base import Omittable, WireModel
 from freehold.wire.metadata import Metadata, MetadataPatch
 from freehold.wire.queries import Query, QueryBool, QueryInt
@@ -45,6 +45,10 @@ class Packages(WireModel):
     go: list[str]
     npm: list[str]
     pip: list[str]
+
+    @classmethod
+    def none(cls) -> Self:
+        return cls(apt=[], cargo=[], gem=[], go=[], npm=[], pip=[])
 
 
 class CloudConfig(WireModel):
@@ -99,22 +103,37 @@ def _organization_only(scope: Scope | None) -> Scope | None:
     return scope
 
 
+def _package(entry: str) -> str:
+    if not is_package(entry):
+        raise ValueError(
+            f"expected a package as its manager names it, of 1 to {MAX_PACKAGE} characters on one"
+            ' line, not beginning with "-" or a space'
+        )
+    return entry
+
+
+_PackageList = (
+    Annotated[list[Annotated[str, AfterValidator(_package)]], Field(max_length=MAX_PACKAGES)] | None
+)
+
+
 class PackagesParams(WireModel):
-    """Packages of the six managers; none of them may be asked for yet."""
+    """Packages of the six managers, each pinned as its manager writes it. Whether there are such
+    packages is not looked at.
+    """
 
     type: Literal["packages"] | None = None
-    apt: list[str] | None = None
-    cargo: list[str] | None = None
-    gem: list[str] | None = None
-    go: list[str] | None = None
-    npm: list[str] | None = None
-    pip: list[str] | None = None
+    apt: _PackageList = None
+    cargo: _PackageList = None
+    gem: _PackageList = None
+    go: _PackageList = None
+    npm: _PackageList = None
+    pip: _PackageList = None
 
-    @model_validator(mode="after")
-    def _none_yet(self) -> Self:
-        if any((self.apt, self.cargo, self.gem, self.go, self.npm, self.pip)):
-            raise NotYetSupported("packages")
-        return self
+    def resolved(self, stored: Packages) -> Packages:
+        """A list that is omitted or null is as in `stored`."""
+        given = self.model_dump(exclude_none=True, exclude={"type"})
+        return stored.model_copy(update=given)
 
 
 def _allowed_host(entry: str) -> str:
@@ -180,7 +199,9 @@ class CloudConfigParams(WireModel):
             network = UnrestrictedNetwork()
         elif isinstance(self.networking, LimitedNetworkParams):
             network = self.networking.resolved(network)
-        packages = Packages(apt=[], cargo=[], gem=[], go=[], npm=[], pip=[])
+        packages = stored.packages if stored else Packages.none()
+        if self.packages is not None:
+            packages = self.packages.resolved(packages)
         return CloudConfig(networking=network, packages=packages)
 
 

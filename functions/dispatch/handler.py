@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _SECONDS = 40.0
 """A call is waited for 25 s (DESIGN 7)."""
 SUPERVISOR = re.compile(
-    "POST (/execute|/cancel)|GET (/result|/files|/directory|/healthz)|PUT (/files|/egress)"
+    "POST (/execute|/cancel|/install)|GET (/result|/files|/directory|/healthz)|PUT (/files|/egress)"
 )
 """Its routes, and those of the proxy."""
 EGRESS_PROXY = re.compile("GET /healthz|(PUT|DELETE) /sessions/[A-Za-z0-9_]{1,100}")

@@ -142,6 +142,7 @@ def _words(ids):
         ("LimitedNetworkParams", "allowed_hosts"): [[], None],
         ("LimitedNetworkParams", "allow_mcp_servers"): [False, None],
         ("LimitedNetworkParams", "allow_package_managers"): [False, None],
+        # Packages depend on the network, and that on what the environment has already.
         **{("PackagesParams", name): [[], None] for name in packages},
         ("UpdateSession", "vault_ids"): [None],
         ("MonetaryAmountParams", "amount"): ["2500"],

@@ -48,7 +48,7 @@ WITHOUT = "env " + " ".join(f"-u {name}" for name in VARIABLES.split())
 class Town:
     """Sandboxes, each with the network it was made for, and what its servers have noted."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, **given):
         self.directory = directory
         secrets = LocalSecrets(directory / "secret.key")
         command = [*UNSHARE, sys.executable, "-I", "-S", str(TOWN), str(directory)]
@@ -65,6 +65,7 @@ class Town:
             "bubblewrap",
             egress=self.egress,
             network_of=lambda sandbox: self.networks[sandbox.session_id],
+            **given,
         )
 
     def sandbox(self, network):
@@ -83,7 +84,7 @@ class Town:
         return failed(self.sandboxes, sandbox, bash(command))
 
 
-def _has_namespaces():
+def has_namespaces():
     if not shutil.which("ip") or not shutil.which("unshare"):
         return False
     return subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
@@ -91,12 +92,12 @@ def _has_namespaces():
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory):
-    if not _has_namespaces():
+    if not has_namespaces():
         pytest.skip("needs unshare, ip and network namespaces")
     directory = tmp_path_factory.mktemp("town")
     directory.chmod(0o755)
     authority(directory, "packages.example", "files.example", "ok.example")
-    _wheel(directory)
+    sample_wheel(directory)
     made = Town(directory)
     with closing(made.sandboxes):
         probe = made.sandboxes.usable()
@@ -106,7 +107,7 @@ def town(tmp_path_factory):
         yield made
 
 
-def _wheel(directory):
+def sample_wheel(directory):
     """A package whose import says that it is here."""
     name = "freehold_sample-1.0"
     with zipfile.ZipFile(directory / f"{name}-py3-none-any.whl", "w") as wheel:

@@ -53,7 +53,7 @@ def _refused_features():
 
 def test_every_feature_that_is_refused_is_among_the_divergences():
     features = _refused_features()
-    assert {"mcp_toolset", "packages", "resources"} <= features
+    assert {"mcp_toolset", "resources"} <= features
     text = (ROOT / "docs/divergences.md").read_text()
     assert not [feature for feature in sorted(features) if f"`{feature}`" not in text]
 

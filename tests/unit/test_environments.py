@@ -108,6 +108,42 @@ def test_limited_networking_keeps_what_an_update_leaves_out(app):
     }
 
 
+def cloud(network=None, **packages):
+    given = {"type": "cloud", "packages": packages}
+    return {**given, **({"networking": network} if network else {})}
+
+
+def test_packages_keep_what_an_update_leaves_out(app):
+    environment = create(app, config=cloud(pip=["pandas==2.2.0"], npm=["express@4"]))
+    kept = {**NO_PACKAGES, "pip": ["pandas==2.2.0"], "npm": ["express@4"]}
+    assert environment.config.packages.model_dump() == kept
+
+    def updated(**config):
+        changed = update(app, environment.id, config={"type": "cloud", **config})
+        return changed.config.packages.model_dump()
+
+    assert updated() == updated(packages=None) == updated(packages={"pip": None}) == kept
+    assert updated(packages={"apt": ["jq"], "npm": []}) == {**kept, "apt": ["jq"], "npm": []}
+    assert retrieve(app, environment.id).config.packages.apt == ["jq"]
+
+
+def test_packages_under_limited_networking_need_the_package_managers(app):
+    closed = {"type": "limited"}
+    opened = {"type": "limited", "allow_package_managers": True}
+    with pytest.raises(InvalidRequest, match=r"config\.packages\.pip: .*allow_package_managers"):
+        create(app, config=cloud(closed, pip=["six"]))
+    create(app, "none", config=cloud(closed, pip=[]))
+    environment = create(app, config=cloud(opened, pip=["six"]))
+    # What an update leaves out counts as much as what it says.
+    network = {"type": "limited", "allow_package_managers": False}
+    with pytest.raises(InvalidRequest, match="allow_package_managers"):
+        update(app, environment.id, config={"type": "cloud", "networking": network})
+    update(app, environment.id, config=cloud(network, pip=[]))
+    with pytest.raises(InvalidRequest, match=r"config\.packages\.go: "):
+        update(app, environment.id, config=cloud(go=["example.org/a@v1"]))
+    update(app, environment.id, config=cloud({"type": "unrestricted"}, go=["example.org/a@v1"]))
+
+
 def test_names_are_unique_in_a_workspace(app):
     create(app)
     with pytest.raises(Conflict, match="already exists") as refused:

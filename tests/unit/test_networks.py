@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from freehold.adapters.egress.registries import registries
 from freehold.domain.network import network_of
-from freehold.engine.environment import sandbox_network
+from freehold.engine.environment import sandbox_network, sandbox_packages
 from freehold.errors import SandboxLost
 from freehold.ports import Network, SandboxRef
 from freehold.services.environments import (
@@ -81,6 +81,28 @@ def test_a_sandbox_has_the_network_that_its_environment_has_when_it_is_started(t
     assert sandbox_network(records, blobs, sandbox) == Network(hosts=())
     with pytest.raises(SandboxLost):
         sandbox_network(records, blobs, SandboxRef(key.workspace_id, "sesn_none"))
+    records.close()
+
+
+def test_a_sandbox_has_the_packages_that_its_environment_has_when_it_is_started(tmp_path):
+    bench = Bench(tmp_path)
+    records, blobs = bench.records, bench.app.blobs
+
+    def asked(**packages):
+        return {"config": {"type": "cloud", "packages": packages}}
+
+    request = CreateEnvironment.model_validate({"name": "e", **asked(pip=["six"], apt=["jq"])})
+    made = create_environment(bench.app, bench.caller, request)
+    key, _ = seed_session(bench.app, environment_id=made.id)
+    sandbox = SandboxRef(key.workspace_id, key.session_id)
+    assert sandbox_packages(records, blobs, sandbox) == {"apt": ("jq",), "pip": ("six",)}
+    change = UpdateEnvironment.model_validate(asked(apt=[], npm=["left-pad@1"]))
+    update_environment(bench.app, bench.caller, made.id, change)
+    assert sandbox_packages(records, blobs, sandbox) == {"npm": ("left-pad@1",), "pip": ("six",)}
+    delete_environment(bench.app, bench.caller, made.id, force=True)
+    assert sandbox_packages(records, blobs, sandbox) == {}
+    with pytest.raises(SandboxLost):
+        sandbox_packages(records, blobs, SandboxRef(key.workspace_id, "sesn_none"))
     records.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from freehold import toolset
 from freehold.adapters.subprocess_sandbox import cgroups, container, network, programs
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
-from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Start
+from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Directories, Prefix, Start
 from freehold.errors import SandboxLost
 from freehold.ports import EgressSocket
 from freehold.toolset import TOOLS, ToolResult
@@ -136,6 +136,22 @@ def test_a_container_with_a_network_has_the_socket_of_its_session_and_no_other_w
     assert parse(container.run_arguments("name", start, 1000)[-1]).egress == ""
     assert f"@{RELAY}" in proxy
     assert network.PROBE.count(RELAY.replace(":", "/") + " ") == 1
+
+
+def test_a_container_reads_packages_and_writes_them_only_while_it_installs(start, tmp_path):
+    def arguments(prefix):
+        found = container.run_arguments("name", replace(start, prefix=prefix), 1000)
+        mounts = [part for part in found if "target=/opt/packages" in part]
+        return mounts, parse(found[-1])
+
+    mounts, told = arguments(Prefix(tmp_path / "kept"))
+    assert mounts == [f"type=bind,source={tmp_path}/kept,target=/opt/packages,readonly"]
+    assert (told.packages, told.installs) == ("/opt/packages", False)
+    mounts, told = arguments(Prefix(tmp_path / "new", is_writable=True))
+    assert mounts == [f"type=bind,source={tmp_path}/new,target=/opt/packages"]
+    assert (told.packages, told.installs) == ("/opt/packages", True)
+    mounts, told = arguments(None)
+    assert (mounts, told.packages, told.installs) == ([], "", False)
 
 
 def test_an_engine_gets_no_secret(start, tmp_path, monkeypatch):

@@ -187,7 +187,6 @@ def _cloud(**settings):
 @pytest.mark.parametrize(
     ("request_", "feature"),
     [
-        (_cloud(packages={"pip": ["six"]}), "packages"),
         (
             (CreateEnvironment, {"name": "e", "config": {"type": "self_hosted"}}),
             "self_hosted environments",
@@ -290,6 +289,19 @@ def test_a_list_of_hosts_has_an_end():
     parse(*_limited(allowed_hosts=[f"h{n}.example" for n in range(1000)]))
     with pytest.raises(InvalidRequest, match="allowed_hosts"):
         parse(*_limited(allowed_hosts=["example.com"] * 1001))
+
+
+@pytest.mark.parametrize("manager", ["apt", "cargo", "gem", "go", "npm", "pip"])
+def test_a_package_is_a_word_for_its_manager_and_never_an_option(manager):
+    for good in ("six", "pandas==2.2.0", "express@4", "golang.org/x/tools/gopls@latest"):
+        parse(*_cloud(packages={manager: [good]}))
+    for bad in ("-r", "--target=/", "", " six", "a\nb", "a\0", "a" * 501, 7, None):
+        with pytest.raises(InvalidRequest, match=rf"config.*packages.*{manager}.1"):
+            parse(*_cloud(packages={manager: ["six", bad]}))
+    with pytest.raises(InvalidRequest, match="brew"):
+        parse(*_cloud(packages={"brew": ["six"]}))
+    with pytest.raises(InvalidRequest, match=manager):
+        parse(*_cloud(packages={manager: ["six"] * 201}))
 
 
 # ---------------------------------------------------------------- sessions

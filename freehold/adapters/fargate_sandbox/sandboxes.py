@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock, Thread
@@ -13,6 +13,7 @@ from freehold import toolset
 from freehold.adapters.fargate_sandbox.boots import Boots, after
 from freehold.adapters.fargate_sandbox.dispatch import Dispatch, DispatchFailed, Line
 from freehold.adapters.fargate_sandbox.egress import Egress, Grants
+from freehold.adapters.fargate_sandbox.packages import PackagesFailed, TaskPackages
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.adapters.fargate_sandbox.slots import Slots
 from freehold.errors import (
@@ -26,6 +27,7 @@ from freehold.errors import (
 from freehold.keys import SessionKey
 from freehold.ports import SandboxRef
 from freehold.toolset import WAIT_SECONDS, ToolCall, ToolResult
+from freehold.toolset.packages import Packages
 from freehold.toolset.supervisor_calls import asked, named, outcome
 
 _log = logging.getLogger("freehold.sandboxes")
@@ -50,7 +52,8 @@ class FargateSandboxes:
     """Threads and processes share what is in the table; an instance keeps only where boots listen,
     which never changes in the life of one.
 
-    `execute` waits at most `wait_seconds`, of which the supervisor allows 25.
+    `execute` waits at most `wait_seconds`, of which the supervisor allows 25. Sandboxes have the
+    packages that `packages_of` says, installed before their first call.
     """
 
     def __init__(
@@ -61,12 +64,14 @@ class FargateSandboxes:
         *,
         idle_seconds: int,
         wait_seconds: float = WAIT_SECONDS,
+        packages_of: Callable[[SandboxRef], Packages] | None = None,
         way_out: WayOut | None = None,
     ) -> None:
         """`way_out` None gives no sandbox a network, whatever its environment says."""
         self._slots = slots
         self._boots = boots
         self._dispatch = dispatch
+        self._packages = TaskPackages(dispatch, packages_of)
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._way_out = way_out
@@ -89,8 +94,12 @@ class FargateSandboxes:
                     slot = self._way_out.egress.open(sandbox, slot, self._way_out.grants)
                 self._listens(slot)
                 self._touch(slot)
+                self._packages.require(sandbox, self._line(sandbox, slot.boot_id))
             except StaleRead:
                 continue  # somebody else made the step
+            except PackagesFailed:
+                self._abandon(sandbox, slot.boot_id)  # the next one tries again
+                raise
             except (AmbiguousWrite, Unavailable) as busy:
                 raise SandboxStarting(2) from busy
             return slot.boot_id
@@ -188,6 +197,7 @@ class FargateSandboxes:
         with self._lock:
             self._lines.pop(boot_id, None)
             self._touched.pop(boot_id, None)
+        self._packages.forget(boot_id)
 
     def _line(self, sandbox: SandboxRef, boot_id: str) -> Line:
         """Where this boot listens. Raises SandboxLost when it is not the session's running one."""

@@ -6,10 +6,11 @@ from freehold.adapters.fargate_sandbox.access_points import TOOLS_UID
 from freehold.adapters.fargate_sandbox.fleet import Fleet
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.ports import Secrets
-from freehold.toolset import JsonObject
+from freehold.toolset import JsonObject, image
 from freehold.toolset.egress_environment import EGRESS
 
-_PYTHON = "/usr/local/bin/python3"
+INSTALLER_UID = 10003
+"""Installs packages of the environment: not the tools' user, whose they must not be to change."""
 _PROGRAMS = "/opt/freehold"
 _TOOL_HOST = (
     f"import sys; sys.path[:0] = {[_PROGRAMS, f'{_PROGRAMS}/packages']!r}; "
@@ -38,9 +39,12 @@ class SupervisorSettings:
             "egress": EGRESS if self._fleet.egress else "",
             "identity": "user",
             "tools_uid": TOOLS_UID,
-            "tool_host": [_PYTHON, "-I", "-S", "-c", _TOOL_HOST],
+            "packages": image.PACKAGES,
+            "installer_uid": INSTALLER_UID,
+            "tool_host": [image.PYTHON, "-I", "-S", "-c", _TOOL_HOST],
             "environment": {
-                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                **image.ENVIRONMENT,
+                "PATH": image.SEARCH_PATH,
                 "HOME": "/workspace",
                 "USER": "agent",
                 "LANG": "C.UTF-8",

@@ -25,6 +25,7 @@ from freehold.adapters.subprocess_sandbox.rungs import (
     SupervisorProcess,
     end,
 )
+from freehold.toolset import image
 from freehold.toolset.egress_environment import EGRESS
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Bubblewrap:
 
     name: RungName = "bubblewrap"
     has_network_of_its_own = True
+    has_apt = False  # its sandboxes show of this machine neither that nor what is installed
 
     def __init__(self) -> None:
         self._program = _program()
@@ -214,8 +216,16 @@ def _session_binds(start: Start) -> list[_Bind]:
         _Bind(str(directories.uploads), "/mnt/session/uploads", is_writable=True),
         _Bind(str(directories.state / "results"), "/mnt/session/tool_results", is_writable=True),
         _Bind(str(directories.state), _STATE, is_writable=True),
+        *_prefix_binds(start),
         *([_Bind(str(start.egress.directory), EGRESS)] if start.egress else ()),
     ]
+
+
+def _prefix_binds(start: Start) -> list[_Bind]:
+    prefix = start.prefix
+    if prefix is None:
+        return []
+    return [_Bind(str(prefix.directory), image.PACKAGES, is_writable=prefix.is_writable)]
 
 
 def _settings(start: Start, python: str) -> JsonObject:
@@ -234,6 +244,7 @@ def _settings(start: Start, python: str) -> JsonObject:
         "egress": EGRESS if start.egress else "",
         "environment": {**programs.tool_environment(search_path, "/workspace", temporary, start)},
         "limits": start.limits,
+        **programs.packages_settings(start),
     }
 
 

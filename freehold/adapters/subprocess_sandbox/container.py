@@ -22,9 +22,12 @@ from freehold.adapters.subprocess_sandbox.rungs import (
     SupervisorProcess,
     end,
 )
+from freehold.toolset import image
 from freehold.toolset.egress_environment import EGRESS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from freehold.toolset import JsonObject
 
 IMAGE = "freehold-sandbox:1"
@@ -33,9 +36,7 @@ _ENGINES = ("docker", "podman")
 _SECONDS = 10.0
 _STATE = "/run/freehold"
 _RESULTS = "/mnt/session/tool_results"
-_PYTHON = "/usr/local/bin/python3"
 _TOOLS_UID = 10001
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Container:
@@ -43,6 +44,7 @@ class Container:
 
     name: RungName = "container"
     has_network_of_its_own = True
+    has_apt = True
 
     def __init__(self, engine: str | None = None) -> None:
         self._engine = engine or _find_engine()
@@ -131,18 +133,25 @@ def run_arguments(name: str, start: Start, tools_uid: int) -> list[str]:
     egress = [(start.egress.directory, EGRESS, ",readonly")] if start.egress else []
     for source, target, access in (
         *egress,
+        *_prefix_mounts(start),
         (directories.workspace, "/workspace", ""),
         (directories.outputs, "/mnt/session/outputs", ""),
         (directories.uploads, "/mnt/session/uploads", ",readonly"),
     ):
         arguments += ["--mount", f"type=bind,source={source},target={target}{access}"]
-    run = programs.in_sandbox(_PYTHON, "sandbox_task.__main__")
-    return [*arguments, IMAGE, *run, json.dumps(_settings(start, tools_uid))]
+    return [*arguments, IMAGE, json.dumps(_settings(start, tools_uid))]
+
+
+def _prefix_mounts(start: Start) -> list[tuple[Path, str, str]]:
+    prefix = start.prefix
+    if prefix is None:
+        return []
+    return [(prefix.directory, image.PACKAGES, "" if prefix.is_writable else ",readonly")]
 
 
 def relay_arguments(name: str) -> list[str]:
     """`docker exec` of one connection."""
-    relay = programs.in_sandbox(_PYTHON, "sandbox_task.relay")
+    relay = programs.in_sandbox(image.PYTHON, "sandbox_task.relay")
     return ["exec", "--interactive", "--user", "0:0", name, *relay, f"{_STATE}/socket"]
 
 
@@ -160,12 +169,14 @@ def _settings(start: Start, tools_uid: int) -> JsonObject:
         "listen": f"{_STATE}/socket",
         "identity": "user",
         "tools_uid": tools_uid,
-        "tool_host": [*programs.in_sandbox(_PYTHON, "sandbox_task.tool_host")],
+        "tool_host": [*programs.in_sandbox(image.PYTHON, "sandbox_task.tool_host")],
         "egress": EGRESS if start.egress else "",
         "environment": {
-            **programs.tool_environment(_SEARCH_PATH, "/workspace", "/tmp", start)  # noqa: S108 - its own
+            **image.ENVIRONMENT,
+            **programs.tool_environment(image.SEARCH_PATH, "/workspace", "/tmp", start),  # noqa: S108 - its own
         },
         "limits": start.limits,
+        **programs.packages_settings(start),
     }
 
 

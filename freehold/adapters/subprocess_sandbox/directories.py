@@ -60,19 +60,19 @@ class SessionDirectories:
         lock = self._locks.pop(directories.state, None)
         if lock is not None:
             os.close(lock)
-        _remove(directories.state)
+        remove_tree(directories.state)
 
     def sweep(self) -> None:
         """Removes what boots of dead servers left; a living one holds a lock on each of its own."""
         with suppress(FileNotFoundError):
             for state in (self._root / "sandboxes").iterdir():
                 if state not in self._locks and _is_unlocked(state):
-                    _remove(state)
+                    remove_tree(state)
 
     def remove(self, session_id: str) -> None:
         """Deletes the session's files. Nothing may run in it. Raises ValueError."""
         for kind in _KEPT:
-            _remove(self._kept(kind, session_id))
+            remove_tree(self._kept(kind, session_id))
 
     def _kept(self, kind: str, session_id: str) -> Path:
         if not _SESSION_ID.match(session_id):
@@ -103,7 +103,7 @@ def _is_unlocked(state: Path) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
     """Tools leave trees as deep as they like and directories nobody may read: `rm` copes with the
     former without recursion, `chmod` with the latter. Neither follows links.
     """

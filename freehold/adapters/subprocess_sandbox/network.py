@@ -48,12 +48,20 @@ class Networks:
         """None where there is no network. Raises ToolError when the session is gone."""
         if self._egress is None or self.no_network:
             return None
-        network = self._network_of(sandbox)
+        return self._open(sandbox.session_id, self._network_of(sandbox))
+
+    def open_registries(self, session_id: str) -> EgressSocket | None:
+        """For a sandbox that installs packages, and needs nothing else."""
+        return self._open(session_id, Network(package_managers=True))
+
+    def _open(self, session_id: str, network: Network) -> EgressSocket | None:
+        if self._egress is None or self.no_network:
+            return None
         try:
-            return self._egress.open(sandbox.session_id, network)
+            return self._egress.open(session_id, network)
         except OSError as error:
             # The sandbox is of use without: tools that want the network say that there is none.
-            fields = {"session_id": sandbox.session_id, "reason": str(error)}
+            fields = {"session_id": session_id, "reason": str(error)}
             _log.warning("egress_failed", extra=fields)
             return None
 

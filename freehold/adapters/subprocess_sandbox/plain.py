@@ -29,6 +29,7 @@ class Plain:
 
     name: RungName = "none"
     has_network_of_its_own = False
+    has_apt = True
     owner: int | None = None
 
     def launch(self, start: Start) -> PlainLaunched:
@@ -61,11 +62,14 @@ class PlainLaunched:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        state = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            connection.connect(_reachable(self._state))
+            connection.connect(_reachable(self._state, state))
         except OSError:
             connection.close()
             raise
+        finally:
+            os.close(state)
         return connection
 
     def stop(self) -> None:
@@ -78,8 +82,13 @@ class PlainLaunched:
         end(self.process)
 
 
-def _reachable(state: Path) -> str:
-    """A socket's address holds about 100 bytes; a path relative to here may be shorter."""
+def _reachable(state: Path, opened: int) -> str:
+    """A socket's address holds about 100 bytes. The path of a descriptor is short; where there is
+    none (macOS), a path relative to here may be shorter.
+    """
+    short = Path(f"/proc/self/fd/{opened}/socket")
+    if short.exists():
+        return str(short)
     path = state / "socket"
     relative = os.path.relpath(path)
     return min(str(path), relative, key=len)
@@ -105,4 +114,5 @@ def _settings(start: Start) -> JsonObject:
             "results": str(directories.state / "results"),
         },
         "limits": start.limits,
+        **programs.packages_settings(start, str(start.prefix.directory) if start.prefix else ""),
     }

@@ -11,10 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freehold.toolset import image
 from freehold.toolset.egress_environment import egress_environment
 
 if TYPE_CHECKING:
     from freehold.adapters.subprocess_sandbox.rungs import Start
+    from freehold.toolset import JsonObject
 
 _DEPENDENCIES = ("cryptography", "cffi", "_cffi_backend")
 PROGRAMS = "/opt/freehold"
@@ -74,6 +76,13 @@ def on_host(module: str) -> list[str]:
 
 def _command(python: str, module: str, path: list[str]) -> list[str]:
     return [python, "-I", "-S", "-c", _RUN.format(path=path, module=module)]
+
+
+def packages_settings(start: Start, where: str = image.PACKAGES) -> JsonObject:
+    """What a supervisor is told of the packages, which are mounted at `where`."""
+    if start.prefix is None:
+        return {}
+    return {"packages": where, "installs": start.prefix.is_writable}
 
 
 def tool_environment(

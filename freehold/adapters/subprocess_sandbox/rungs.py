@@ -72,6 +72,14 @@ class Directories:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """Host directory of an environment's packages; written only while they are installed."""
+
+    directory: Path
+    is_writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """What every rung is told. `limits` are fields of the supervisor's own settings."""
 
@@ -81,6 +89,8 @@ class Start:
     limits: JsonObject
     egress: EgressSocket | None = None
     """None: a sandbox without network."""
+    prefix: Prefix | None = None
+    """None: a sandbox without packages of its environment."""
 
 
 class Launched(Protocol):
@@ -110,6 +120,10 @@ class Rung(Protocol):
     @property
     def has_network_of_its_own(self) -> bool:
         """Whether its sandboxes are cut off from this machine's network."""
+
+    @property
+    def has_apt(self) -> bool:
+        """Whether apt in its sandboxes knows what the system has."""
 
     def launch(self, start: Start) -> Launched:
         """Called on a thread that lives as long as the server. Raises CannotStart."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,22 @@ from typing import TYPE_CHECKING, Literal
 
 from freehold import toolset
 from freehold.adapters.subprocess_sandbox.directories import SessionDirectories
+from freehold.adapters.subprocess_sandbox.installer import Installer
 from freehold.adapters.subprocess_sandbox.ladder import find_rung
 from freehold.adapters.subprocess_sandbox.network import PROBE, PROBED, Networks
-from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Finding, Probe, Rung, Start
+from freehold.adapters.subprocess_sandbox.rungs import CannotStart, Finding, Prefix, Probe, Rung
 from freehold.adapters.subprocess_sandbox.running import RunningSandbox
-from freehold.errors import SandboxLost, ToolError
+from freehold.adapters.subprocess_sandbox.starter import Starter
+from freehold.errors import SandboxLost, SandboxStarting, ToolError
 from freehold.toolset import WAIT_SECONDS, JsonObject, ToolCall, ToolResult
 from freehold.toolset.supervisor_calls import asked, named, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from freehold.ports import Egress, EgressSocket, Network, SandboxRef, Secrets
+    from freehold.adapters.subprocess_sandbox.prefixes import HeldPrefix
+    from freehold.ports import Egress, Network, SandboxRef, Secrets
+    from freehold.toolset.packages import Packages
 
 _log = logging.getLogger("freehold.sandboxes")
 
@@ -53,6 +56,7 @@ class _Place:
         self.session_id = session_id
         self.lock = Lock()
         self.running: RunningSandbox | None = None
+        self.packages: HeldPrefix | None = None
         self.is_removed = False
 
 
@@ -63,7 +67,8 @@ class SubprocessSandboxes:
     never chosen by `auto`. `limits` replaces single numbers of `default_limits`. A sandbox that
     nobody used for `idle_seconds` is stopped, with what it ran in the background. `execute` waits
     at most `wait_seconds`, of which the supervisor allows 25. Sandboxes have the network that
-    `network_of` says, by `egress`; without that, none.
+    `network_of` says, by `egress`; without that, none. They have the packages that `packages_of`
+    says, installed before their first call.
     """
 
     def __init__(
@@ -77,16 +82,16 @@ class SubprocessSandboxes:
         wait_seconds: float = WAIT_SECONDS,
         egress: Egress | None = None,
         network_of: Callable[[SandboxRef], Network] | None = None,
+        packages_of: Callable[[SandboxRef], Packages] | None = None,
     ) -> None:
-        self._secrets = secrets
         self._wanted = rung
-        self._limits = {**default_limits(), **(limits or {})}
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
         self._networks = Networks(egress, network_of)
         self._directories = SessionDirectories(data_dir)
-        # A sandbox dies with the thread that started it, so that must be one that stays.
-        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-spawner")
+        self._starter = Starter(secrets, {**default_limits(), **(limits or {})})
+        self._packages_of = packages_of or (lambda _: {})
+        self._installer = Installer(data_dir, self._starter, self._networks)
         self._places: dict[str, _Place] = {}
         self._lock = Lock()
         self._probing = Lock()
@@ -111,7 +116,7 @@ class SubprocessSandboxes:
             directories = SessionDirectories(Path(scratch))
             egress = self._networks.probe(_PROBED) if rung.has_network_of_its_own else None
             try:
-                running = self._start(rung, directories, _PROBED, egress)
+                running = self._starter.start(rung, directories, _PROBED, egress)
             except CannotStart as failed:
                 return Finding(rung.name, failed.reason, failed.remedy)
             try:
@@ -131,32 +136,12 @@ class SubprocessSandboxes:
             return Finding(rung.name, explained.reason, explained.remedy)
         return Finding(rung.name)
 
-    def _start(
-        self,
-        rung: Rung,
-        directories: SessionDirectories,
-        session_id: str,
-        egress: EgressSocket | None,
-    ) -> RunningSandbox:
-        """Raises CannotStart."""
-        try:
-            prepared = directories.prepare(session_id, rung.owner)
-        except OSError as error:
-            raise CannotStart(f"its directories cannot be made: {error.strerror}") from error
-        start = Start(session_id, self._secrets.public_key(), prepared, self._limits, egress)
-        try:
-            launched = self._spawner.submit(rung.launch, start).result()
-            return RunningSandbox(launched, self._secrets, start, rung)
-        except CannotStart:
-            directories.end_boot(prepared)
-            raise
-
     # ------------------------------------------------------------ the port
     def prewarm(self, sandbox: SandboxRef) -> None:
         """See `Sandboxes`."""
 
         def start() -> None:
-            with suppress(ToolError):  # the first call says what is wrong
+            with suppress(ToolError, SandboxStarting):  # the first call says what is wrong
                 self.boot(sandbox)
 
         running = self._place(sandbox).running
@@ -174,7 +159,7 @@ class SubprocessSandboxes:
             if place.running is not None and not place.running.is_alive:
                 self._end(place)
             if place.running is None:
-                place.running = self._start_session(sandbox)
+                place.running = self._start_session(place, sandbox)
             place.running.touch()
             return place.running.boot_id
 
@@ -201,19 +186,21 @@ class SubprocessSandboxes:
         place = self._place(sandbox)
         with place.lock:
             place.is_removed = True
+            self._installer.forget(sandbox)
             self._end(place)
             self._directories.remove(sandbox.session_id)
 
     def close(self) -> None:
         """Stops every sandbox. Nothing can be started afterwards."""
         self._closed.set()
+        self._installer.close()
         with self._lock:
             places = list(self._places.values())
         for place in places:
             with place.lock:
                 self._end(place)
         self._networks.close()
-        self._spawner.shutdown()
+        self._starter.close()
         if self._reaper is not None:
             self._reaper.join()
 
@@ -228,23 +215,37 @@ class SubprocessSandboxes:
             raise SandboxLost("The sandbox is gone.")
         return running
 
-    def _start_session(self, sandbox: SandboxRef) -> RunningSandbox:
-        session_id = sandbox.session_id
+    def _start_session(self, place: _Place, sandbox: SandboxRef) -> RunningSandbox:
+        """Raises ToolError; nothing of it is left then."""
         probe = self.usable()
-        if self._rung is None:
+        rung = self._rung
+        if rung is None:
             raise SandboxLost(
                 "This server has no usable sandbox, so tools cannot run. What helps there:"
                 f" {probe.remedies or 'another --sandbox'}. `freehold doctor` says more."
             )
-        egress = self._networks.open(sandbox) if self._rung.has_network_of_its_own else None
+        place.packages = self._installer.installed(rung, sandbox, self._packages_of(sandbox))
         try:
-            running = self._start(self._rung, self._directories, session_id, egress)
+            running = self._start(rung, sandbox, place.packages)
+        except ToolError:
+            self._end(place)
+            raise
+        self._watch_idle()
+        return running
+
+    def _start(
+        self, rung: Rung, sandbox: SandboxRef, packages: HeldPrefix | None
+    ) -> RunningSandbox:
+        """Raises ToolError."""
+        egress = self._networks.open(sandbox) if rung.has_network_of_its_own else None
+        session_id = sandbox.session_id
+        try:
+            prefix = Prefix(packages.directory) if packages else None
+            return self._starter.start(rung, self._directories, session_id, egress, prefix)
         except (CannotStart, ValueError) as failed:
             # The reason is for operators: it may name paths of this host.
             _log.warning("sandbox_failed", extra={"session_id": session_id, "reason": str(failed)})
             raise SandboxLost("The sandbox did not start. The server's log says why.") from failed
-        self._watch_idle()
-        return running
 
     def _end(self, place: _Place) -> None:
         if place.running is not None:
@@ -252,6 +253,9 @@ class SubprocessSandboxes:
             self._networks.shut(place.session_id)
             self._directories.end_boot(place.running.directories)
             place.running = None
+        if place.packages is not None:
+            place.packages.release()
+            place.packages = None
 
     def _watch_idle(self) -> None:
         with self._lock:
