@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from freehold.services.sessions import update_session
+from freehold.services.session_updates import update_session
 from freehold.testing.messages_server import MessagesServer
 from freehold.testing.script import script
 from freehold.wire.sessions import UpdateSession

@@ -7,7 +7,8 @@ import pytest
 from freehold.domain import permissions
 from freehold.engine import recovery
 from freehold.services.erasure import erase_event
-from freehold.services.sessions import archive_session, update_session
+from freehold.services.session_updates import update_session
+from freehold.services.sessions import archive_session
 from freehold.testing.faulty_records import Killed
 from freehold.testing.replay import NotReplayable, replay_session
 from freehold.testing.script import script
