@@ -195,7 +195,7 @@ usages = st.builds(
 
 @given(st.lists(st.tuples(usages, st.booleans()), min_size=1, max_size=6), st.booleans(), usages)
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_totals_are_what_the_commits_noted(tmp_path_factory, replies, search, by_search):
     directory = tmp_path_factory.mktemp("totals")
