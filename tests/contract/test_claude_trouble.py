@@ -105,6 +105,33 @@ def test_only_a_request_refused_for_its_content_is_said_to_be_refused(api, claud
 
 
 @pytest.mark.parametrize(
+    ("status", "said", "too_long"),
+    [
+        (400, "prompt is too long: 200001 tokens > 200000 maximum", True),
+        (400, "input length and `max_tokens` exceed context limit: 190000 + 64000 > 200000", True),
+        (400, "Input is too long for requested model.", True),
+        (413, "Request exceeds the maximum size", True),
+        (400, "messages.0.content.0: Could not process image", False),
+        (429, "prompt is too long", False),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_told_from_one_that_is_wrong(
+    api, claude, status, said, too_long
+):
+    kind = {413: "request_too_large", 429: "rate_limit_error"}.get(status, "invalid_request_error")
+    api.fail_next(Refuse(status, kind, said))
+    assert failure_of(claude).too_long is too_long
+
+
+def test_a_double_with_a_window_refuses_what_does_not_fit():
+    with MessagesServer(api_key=KEY, window=200) as small, model_at(small.url) as model:
+        assert isinstance(read(model, request_for({"say": "ok"}))[-1], ReplyDone)
+        error = failure_of(model, request_for({"say": "x" * 2_000}))
+        assert "tokens > 200 maximum" in error.message
+        assert error.too_long
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after": "12"}, 12),
