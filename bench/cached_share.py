@@ -67,14 +67,20 @@ class _Changing:
 
 
 def measure(
-    turns: int = _TURNS, fault: Callable[[ModelRequest, int], ModelRequest] | None = None
+    turns: int = _TURNS,
+    fault: Callable[[ModelRequest, int], ModelRequest] | None = None,
+    *,
+    window: int | None = None,
 ) -> Measured:
-    """One session from its first message to its last idle."""
-    with MessagesServer() as api, tempfile.TemporaryDirectory() as directory:
+    """One session from its first message to its last idle. `window`: of the model, in tokens; where
+    it is small, the session is summarized on the way.
+    """
+    with MessagesServer(window=window) as api, tempfile.TemporaryDirectory() as directory:
         key = SecretStr(api.api_key)
         with closing(ClaudeModel(ClaudeApi(key, api.url))) as claude:
             model = _Changing(claude, fault) if fault else claude
-            session = Bench(Path(directory), model=model, agent=_agent())
+            agent = _agent()
+            session = Bench(Path(directory), model=model, agent=agent, context_window=window)
             for n in range(turns):
                 session.say(_turn(n))
             usage = session.events[-2]["usage"]

@@ -14,6 +14,7 @@ from itertools import pairwise
 import pytest
 
 from bench.cached_share import BOUND, measure
+from freehold.domain.compaction import INSTRUCTION
 from freehold.testing.messages_server import model_request
 from freehold.testing.prompt_cache import segments
 
@@ -34,6 +35,12 @@ def prefix(recorded):
     return b"".join(part.data for part in prompt[: last + 1])
 
 
+def head(recorded):
+    """Tools and system."""
+    given = recorded.json
+    return recorded.prompt[: len(given["tools"]) + len(given["system"])]
+
+
 def test_fifty_turns_with_tools_read_nearly_all_from_the_cache(measured):
     assert len(measured.requests) == 100
     assert {asked.status for asked in measured.requests} == {200}
@@ -43,6 +50,19 @@ def test_fifty_turns_with_tools_read_nearly_all_from_the_cache(measured):
 def test_what_ends_at_a_breakpoint_begins_the_next_request_byte_for_byte(measured):
     for before, after in pairwise(measured.requests):
         assert b"".join(after.prompt).startswith(prefix(before))
+
+
+def test_a_session_that_is_summarized_keeps_the_bound():
+    """The request for a summary reads what the one before it wrote; the one behind it begins anew
+    behind tools and system.
+    """
+    summarized = measure(window=40_000)
+    asked = [INSTRUCTION.encode() in recorded.body for recorded in summarized.requests]
+    assert sum(asked) >= 2
+    assert summarized.share >= BOUND
+    for (before, is_summary), (after, _) in pairwise(zip(summarized.requests, asked, strict=True)):
+        wanted = b"".join(head(before)) if is_summary else prefix(before)
+        assert b"".join(after.prompt).startswith(wanted)
 
 
 def test_tools_and_system_are_the_same_bytes_in_every_request(measured):
