@@ -86,7 +86,7 @@ LAYERS = {
     "freehold.bootstrap_aws": Layer(
         CORE
         | {"freehold.adapters", "freehold.bootstrap_fargate", "freehold.settings_aws"}
-        | {"freehold.testing.scripted_model"},
+        | {"freehold.engine.environment", "freehold.testing.scripted_model"},
         {"pydantic", "snapshot_restore_py"},
     ),
     "freehold.bootstrap_fargate": Layer(
