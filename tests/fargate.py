@@ -215,7 +215,8 @@ def installation(directory, *, records=None, clock=now, secrets=None, egress=Non
         idle_seconds=numbers.pop("idle_seconds", 900),
         egress=egress,
     )
-    account.families["Freehold-egress"] = [{"arn": "egress:1", "status": "ACTIVE"}]
+    if egress is not None:
+        account.families[egress.family] = [{"arn": "egress:1", "status": "ACTIVE"}]
     given = {"pool": 2, "started": 0, "archive_days": 30, "file_systems": (FILE_SYSTEM,)}
     blueprint = Blueprint(
         image="sandbox:1",

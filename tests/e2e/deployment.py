@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.infra.templates import Assembly
+from tests.infra.templates import Assembly, flattened
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 UNKNOWN = (
     "AWS::EC2::FlowLog",
     "AWS::EC2::SecurityGroupEgress",
     "AWS::EC2::SecurityGroupIngress",
+    "AWS::EC2::VPCPeeringConnection",
     "AWS::Route53Resolver::",
 )
 TEMPLATES = "templates"
@@ -129,11 +130,16 @@ def destroy(deployment: Deployment) -> None:
 
 
 def _known(template: dict[str, Any]) -> dict[str, Any]:
-    """Without what the emulator does not know: rules of a network that it does not have either."""
+    """Without what the emulator does not know, rules of a network that it does not have either, and
+    without what leads there.
+    """
+    resources = template["Resources"]
+    unknown = [{"Ref": n} for n, found in resources.items() if found["Type"].startswith(UNKNOWN)]
     kept = {
         name: resource
-        for name, resource in template["Resources"].items()
-        if not resource["Type"].startswith(UNKNOWN)
+        for name, resource in resources.items()
+        if {"Ref": name} not in unknown
+        and not [part for part in flattened(resource.get("Properties")) if part in unknown]
     }
     return {**template, "Resources": kept}
 

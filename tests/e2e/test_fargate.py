@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests.e2e.test_session import (
     until,
     until_idle,
 )
+from tests.egress import PUBLIC, Recorder, Server
 from tests.infra.templates import listed
 from tests.servers import wait_for
 
@@ -33,7 +35,6 @@ pytestmark = pytest.mark.timeout(600)  # a second account is deployed
 UNUSED = {
     "No task is started ahead here, nor is one found of which nobody knows whether it was.": {
         ("slots", "ecs:RunTask"),
-        ("slots", "kms:Decrypt"),
     },
     "Nothing here is as large as 1 MB, and a save or restore is for months of rest.": {
         ("dispatch", "s3:GetObject"),
@@ -73,7 +74,12 @@ UNUSED = {
 def fargate(tmp_path_factory):
     """The account of tasks, and the emulated one that they are started from."""
     directory = tmp_path_factory.mktemp("fargate")
-    with fargate_host(directory, SANDBOX_PORT) as (tasks, port):
+    with (
+        closing(Server(Recorder())) as web,
+        fargate_host(directory, SANDBOX_PORT) as (tasks, port),
+    ):
+        tasks.families["Freehold-egress"] = [{"arn": "egress:1", "status": "ACTIVE"}]
+        tasks.internet.update(hosts={"ok.example": [PUBLIC]}, servers={f"{PUBLIC}:80": web.port})
         environment = {"E2E_FARGATE_PORT": str(port)}
         with opened_account(
             directory,
@@ -82,11 +88,16 @@ def fargate(tmp_path_factory):
             sandbox="fargate",
             sandbox_image="000000000000.dkr.ecr.us-east-1.amazonaws.com/freehold-sandbox:1",
             sandbox_s3_prefix_list="pl-63a5400a",
+            egress_image="000000000000.dkr.ecr.us-east-1.amazonaws.com/freehold-egress:1",
             sandbox_pool=2,
         ) as account:
             file_system = account.deployment.resource("Sandboxes", "AWS::EFS::FileSystem")
             deployment = account.deployment
-            deployment.watch("dispatch", FREEHOLD_SANDBOX_NETWORK="127.0.0.0/8")
+            deployment.watch(
+                "dispatch",
+                FREEHOLD_SANDBOX_NETWORK="127.88.0.0/16",
+                FREEHOLD_SANDBOX_EGRESS_NETWORK="127.99.0.0/16",
+            )
             deployment.watch("workspaces", FREEHOLD_MOUNT_PATH=str(tasks.files(file_system)))
             invoke(account, "slots")
             yield tasks, account
@@ -127,7 +138,7 @@ def test_tools_run_in_a_task_of_the_session(client, tasks):
     events = ask(client, session, *work)
     assert said(events)[-1].startswith("It says forty-two")
     assert [is_error for _, is_error in results(events)] == [False] * len(results(events))
-    (task,) = tasks.running()
+    (task,) = [task for task in tasks.running() if task.slot_id != "egress"]
     (definition,) = tasks.families[f"Freehold-{task.slot_id}"]
     assert definition["executionRoleArn"].startswith("arn:aws:iam::")
     assert task.asked["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"]
@@ -141,7 +152,9 @@ def test_a_task_that_dies_under_a_call_is_an_unknown_outcome_and_a_fresh_one_has
     rounds = script(bash("echo effect >> once.txt; sleep 300"), bash("cat once.txt"))
     client.beta.sessions.events.send(session.id, events=[rounds])
     wait_for(lambda: list(tasks.directory.rglob("once.txt")), seconds=60)
-    (arn,) = [arn for arn in tasks.tasks if arn not in before]
+    (arn,) = [
+        arn for arn in tasks.tasks if arn not in before and tasks.tasks[arn].slot_id != "egress"
+    ]
     tasks.tasks[arn].end(signal.SIGKILL)
     found = [(text.strip(), is_error) for text, is_error in results(until_idle(client, session))]
     assert found == [(UNKNOWN, True), ("effect", False)]
@@ -174,6 +187,17 @@ def test_of_a_deleted_session_no_task_and_no_file_is_left(account, client, tasks
     assert f"Freehold-{slot_id}" not in tasks.families
     assert not list(tasks.directory.rglob("marker-of-this-session"))
     assert account.stored(slot_id) == []
+
+
+def test_a_tool_reaches_what_its_environment_grants_and_a_killed_proxy_is_replaced(client, tasks):
+    session = begin(client)
+    fetch = bash("curl -s -o /dev/null -w %{http_code} --max-time 20 http://ok.example/ || true")
+    assert [text for text, _ in results(ask(client, session, fetch))] == ["200"]
+    (first,) = [task for task in tasks.running() if task.slot_id == "egress"]
+    first.end(signal.SIGKILL)
+    assert results(ask(client, session, fetch))[-1] == ("200", False)
+    (second,) = [task for task in tasks.running() if task.slot_id == "egress"]
+    assert second is not first
 
 
 def test_an_interrupt_ends_a_tool_that_runs_in_a_task(client):

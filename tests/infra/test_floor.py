@@ -54,3 +54,13 @@ def test_the_document_says_what_sandboxes_add(assembly, sandboxed):
     names = PriceTable.shipped().cost("route53.firewall_name_month", 1)
     added = _floor(sandboxed).usd - _floor(assembly).usd - another - names
     assert f"${added:.2f}" in (ROOT / "docs/aws.md").read_text()
+
+
+def test_the_document_says_what_an_hour_of_the_egress_proxy_costs(sandboxed):
+    table, task = PriceTable.shipped(), sandboxed.one("AWS::ECS::TaskDefinition").properties
+    usd = (
+        table.cost("ecs.arm_vcpu_hour", Decimal(task["Cpu"]) / 1024)
+        + table.cost("ecs.arm_gb_hour", Decimal(task["Memory"]) / 1024)
+        + table.cost("ec2.public_ipv4_hour", 1)
+    )
+    assert f"${usd:.3f} an hour" in (ROOT / "docs/aws.md").read_text()

@@ -114,8 +114,7 @@ LAYERS = {
     "freehold.bootstrap_aws": Layer(
         CORE
         | {"freehold.adapters", "freehold.bootstrap_fargate", "freehold.settings_aws"}
-        | {"freehold.engine.environment"}
-        | {"freehold.testing.scripted_model"},
+        | {"freehold.engine.environment", "freehold.testing.scripted_model"},
         {"pydantic", "snapshot_restore_py"},
     ),
     "freehold.bootstrap_fargate": Layer(

@@ -38,6 +38,17 @@ class CountingTools:
         return {"content": [{"type": "text", "text": f"{name} {self.count}"}], "is_error": False}
 
 
+class Way:
+    """What the relay was told."""
+
+    def __init__(self):
+        self.is_there = True
+        self.led = []
+
+    def lead(self, *way):
+        self.led.append(way)
+
+
 class Supervisor:
     """The real server, gate and routes on a loopback port; only the tools are others."""
 
@@ -51,7 +62,8 @@ class Supervisor:
         calls = Calls(Journal(str(directory / "journal")), self.tools, LongResults(str(results)))
         files = SessionFiles((str(directory),), (str(directory),))
         gate = Gate(PUBLIC, SESSION, BOOT, lambda: self.now)
-        routes = Routes(gate, calls, files, None, {"session_id": SESSION, "boot_id": BOOT})
+        self.way = Way()
+        routes = Routes(gate, calls, files, self.way, {"session_id": SESSION, "boot_id": BOOT})
         self.thread = threading.Thread(
             target=serve, args=(self.listener, routes.admit, routes.handle)
         )
@@ -281,3 +293,39 @@ def test_files_over_the_wire(supervisor, tmp_path):
     assert supervisor.send("GET", f"/files?path={path}", b"", headers) == (200, b"\0content")
     status, answer = supervisor.ask("GET", f"/directory?path={tmp_path}/folder")
     assert (status, answer) == (200, {"entries": [{"name": "file", "type": "file", "size": 8}]})
+
+
+# ---------------------------------------------------------------- the way out
+WAY = {"proxy": "10.65.0.9:3128", "token": "t", "variables": {"GOPROXY": "https://g.example"}}
+
+
+def test_the_relay_is_led_to_the_proxy_that_the_server_names(supervisor):
+    status, _ = supervisor.ask("PUT", "/egress", json.dumps(WAY).encode())
+    assert (status, supervisor.way.led) == (200, [tuple(WAY.values())])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"proxy": "proxy.example:3128"},
+        {"proxy": "/run/other"},
+        {"proxy": None},
+        {"token": 1},
+        {"variables": []},
+        {"variables": {"A": 1}},
+    ],
+)
+def test_what_is_no_way_leads_nowhere(supervisor, changed):
+    status, _ = supervisor.ask("PUT", "/egress", json.dumps({**WAY, **changed}).encode())
+    assert (status, supervisor.way.led) == (400, [])
+
+
+def test_a_sandbox_without_a_relay_is_led_nowhere(supervisor):
+    supervisor.way.is_there = False
+    status, _ = supervisor.ask("PUT", "/egress", json.dumps(WAY).encode())
+    assert (status, supervisor.way.led) == (404, [])
+
+
+def test_nobody_is_led_anywhere_by_a_request_that_is_not_signed(supervisor):
+    status, _ = supervisor.send("PUT", "/egress", json.dumps(WAY).encode())
+    assert (status, supervisor.way.led) == (401, [])
