@@ -118,13 +118,16 @@ def print_calls(screen: Console, calls: Sequence[ToolCall]) -> None:
 
 def print_cost(screen: Console, found: Cost) -> None:
     head = f"{'seq':>6} {'at':<8} {'seconds':>8} {'input':>9} {'cached':>9} {'written':>9}"
-    screen.print(f"{head} {'output':>9}", style="bold")
+    screen.print(f"{head} {'output':>9} {'list cost':>10}  model", style="bold")
     for request in found.requests:
         state = {None: "  open", True: "  failed", False: ""}[request.is_error]
         took = "" if request.seconds is None else f"{request.seconds:.2f}"
         columns = _columns(request.usage or {})
-        screen.print(f"{request.seq:>6} {request.started_at[11:19]} {took:>8} {columns}{state}")
-    screen.print(f"{'requests':<24} {_columns(found.tokens)}", style="bold")
+        spent = f"{_dollars(request.list_cost):>10}  {_line(request.model or '')}"
+        when = f"{request.seq:>6} {request.started_at[11:19]} {took:>8}"
+        screen.print(f"{when} {columns} {spent}{state}")
+    total = f"{_columns(found.tokens)} {_dollars(found.list_cost):>10}"
+    screen.print(f"{'requests':<24} {total}", style="bold")
     if found.usage:
         written = sum(_numbers(found.usage.get("cache_creation")))
         columns = _columns({**found.usage, "cache_creation_input_tokens": written})
@@ -159,11 +162,17 @@ def _numbers(value: object) -> list[int]:
 
 
 def _list_cost(usage: JsonObject) -> str:
-    """As the session reports it; `-` where no prices are known."""
+    """The session's whole cents as dollars; `-` where there is none."""
     found = usage.get("list_cost")
-    if isinstance(found, dict):
-        return f"{found.get('amount')} {found.get('currency', '')}".strip()
-    return "-" if found is None else str(found)
+    if not isinstance(found, dict):
+        return "-"
+    cents = int(str(found["amount"]))
+    return f"${cents // 100:,}.{cents % 100:02}"
+
+
+def _dollars(cost: str | None) -> str:
+    """Of a request; `-` where its model has no price."""
+    return "-" if cost is None else f"${cost}"
 
 
 def _input(call: ToolCall) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from freehold.money import dollars
 from freehold.views.thread_log import seconds_between
 
 if TYPE_CHECKING:
     from freehold.domain.entry import Entry
-    from freehold.toolset import JsonObject
+    from freehold.toolset import Json, JsonObject
     from freehold.views.thread_log import ThreadLog
 
 _TOKENS = (
@@ -23,8 +24,9 @@ _TOKENS = (
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request. `usage` is as `span.model_request_end` has it, null while it is open; one that
-    failed or was stopped shows zeros, and what it used is in the session's totals alone.
+    """One request. `usage` is null while it is open; what one used that failed is what was metered
+    until then, and `is_estimated`. `list_cost` is in US dollars, null where `model`, which served
+    it, has no list price.
     """
 
     id: str
@@ -34,16 +36,21 @@ class ModelRequest:
     seconds: float | None = None
     is_error: bool | None = None
     usage: JsonObject | None = None
+    model: str | None = None
+    list_cost: str | None = None
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`tokens` are the sums of the requests shown. `usage` is the last `session.usage`, which has
-    the list cost where prices are known, and null before the session first idled.
+    """`tokens` and `list_cost` are the sums of the requests shown, the latter in US dollars and
+    without running time and searches. `usage` is the last `session.usage`, null before the session
+    first idled.
     """
 
     requests: tuple[ModelRequest, ...]
     tokens: dict[str, int]
+    list_cost: str
     usage: JsonObject | None
 
 
@@ -55,13 +62,14 @@ def cost_of(threads: Iterable[ThreadLog]) -> Cost:
             fold.read(thread, entry)
     requests = sorted(fold.requests.values(), key=lambda r: (r.started_at, r.seq))
     tokens = {name: sum(_count(r.usage, name) for r in requests) for name in _TOKENS}
-    return Cost(tuple(requests), tokens, fold.usage)
+    return Cost(tuple(requests), tokens, dollars(fold.spent), fold.usage)
 
 
 class _Cost:
     def __init__(self) -> None:
         self.requests: dict[str, ModelRequest] = {}
         self.usage: JsonObject | None = None
+        self.spent = 0
 
     def read(self, thread: ThreadLog, entry: Entry) -> None:
         for stored in entry.sequenced:
@@ -71,25 +79,39 @@ class _Cost:
                 request = ModelRequest(event_id, thread.thread_id, stored.seq, at)
                 self.requests[event_id] = request
             elif event["type"] == "span.model_request_end":
-                self._end(event)
+                self._end(event, entry.private.get("spent"))
             elif event["type"] == "session.usage":
                 usage = event.get("usage")
                 self.usage = usage if isinstance(usage, dict) else None
 
-    def _end(self, event: JsonObject) -> None:
+    def _end(self, event: JsonObject, spent: Json) -> None:
+        """`spent` are the notes of the commit; the request that ends in it is the last of them."""
         begun = self.requests.get(str(event["model_request_start_id"]))
-        usage = event.get("model_usage")
         if begun is None:
             return
-        self.requests[begun.id] = ModelRequest(
-            begun.id,
-            begun.thread_id,
-            begun.seq,
-            begun.started_at,
+        noted = spent[-1] if isinstance(spent, list) and spent else None
+        metered = _metered(noted) if isinstance(noted, dict) else {}
+        self.spent += _count(noted, "cost") if isinstance(noted, dict) else 0
+        usage = event.get("model_usage")
+        self.requests[begun.id] = replace(
+            begun,
             seconds=seconds_between(begun.started_at, str(event["processed_at"])),
             is_error=bool(event.get("is_error")),
-            usage=usage if isinstance(usage, dict) else None,
+            **{"usage": usage if isinstance(usage, dict) else None, **metered},
         )
+
+
+def _metered(noted: JsonObject) -> dict[str, Any]:
+    """Of one request, as the commit that ended it noted what it spent."""
+    cost = noted.get("cost")
+    written = _count(noted, "cache_creation_5m") + _count(noted, "cache_creation_1h")
+    tokens = {name: _count(noted, name) for name in _TOKENS}
+    return {
+        "usage": {**tokens, "cache_creation_input_tokens": written},
+        "model": str(noted["model"]),
+        "list_cost": dollars(cost) if isinstance(cost, int) else None,
+        "is_estimated": bool(noted.get("estimated")),
+    }
 
 
 def _count(usage: JsonObject | None, name: str) -> int:

@@ -1,5 +1,5 @@
 """Packages of environments on this machine: installed once, in a sandbox without a session, and
-then only read (docs/adr/0010).
+then only read (docs/adr/0013).
 
 With real pip and npm. Those of the tests' small internet come through the proxy, from the hosts of
 package managers; no packet leaves the machine.

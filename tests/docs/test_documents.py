@@ -111,7 +111,7 @@ def test_every_command_has_help():
         *app.registered_commands,
         *(c for group in app.registered_groups for c in group.typer_instance.registered_commands),
     ]
-    assert len(commands) == 18
+    assert len(commands) == 20
     assert not [command for command in commands if not (command.callback.__doc__ or "").strip()]
 
 

@@ -31,9 +31,10 @@ NOISE = (
     (r"in [0-9.e-]+ s\b", "in N s"),
     (r"(?<=TIME)  +[0-9.]+", "  N"),
     (r"[0-9,]+ in (\d) requests", r"N in \1 requests"),
-    (r"(?<=- )? +[0-9,]+(?= +-  \w)", "  N"),
+    (r"\$[0-9.]+", "$N"),
+    (r" +[0-9,]+(?= +\$N  [A-Z])", "  N"),
 )
-COST = r"^((?: +\d+ TIME  N|requests|session))(?: +[0-9,]+){4}$"
+COST = r"^((?: +\d+ TIME  N|requests|session))(?: +[0-9,]+){4}"
 
 
 def plain(text):

@@ -106,8 +106,8 @@ LAYERS = {
     "freehold.audit": Layer(CORE, set()),
     "freehold.bodies": Layer(WORDS | {"freehold.wire", "freehold.domain"}, set()),
     "freehold.views": Layer(
-        {"freehold.domain", "freehold.ids", "freehold.session_doc", "freehold.toolset"}
-        | {"freehold.wire"},
+        {"freehold.domain", "freehold.ids", "freehold.money", "freehold.session_doc"}
+        | {"freehold.toolset", "freehold.wire"},
         set(),
     ),
     "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
