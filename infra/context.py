@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from freehold.settings import Host, Origin, Range
-from freehold.settings_aws import FUNCTIONS, ModelIds, ModelProvider, Region
+from freehold.settings import Host, ModelIds, ModelProvider, Origin, Range, Region
+from freehold.settings_aws import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 
