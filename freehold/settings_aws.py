@@ -19,25 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from freehold.settings import CacheTtl, ModelIds, ModelProvider, Region, Settings
+from freehold.settings import CacheTtl, ModelProvider, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = [
-    "FUNCTIONS",
-    "MAX_BODY_BYTES",
-    "PREFIX",
-    "START",
-    "CacheTtl",
-    "FunctionEnvironment",
-    "ModelIds",
-    "ModelProvider",
-    "Name",
-    "Region",
-    "StoreEnvironment",
-    "TurnEnvironment",
-]
 
 PREFIX = "FREEHOLD_"
 START = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -170,11 +155,8 @@ class EgressEnvironment(Environment):
 
     @model_validator(mode="after")
     def _whole_proxy(self) -> Self:
-        given = (
-            self.sandbox_egress_family,
-            self.sandbox_egress_subnets,
-            self.sandbox_egress_security_group,
-        )
+        names = ("family", "subnets", "security_group")
+        given = [getattr(self, f"sandbox_egress_{name}") for name in names]
         if any(given) and not all(given):
             raise ValueError("the egress proxy lacks its family, its subnets or its group")
         return self

@@ -21,8 +21,17 @@ from pydantic import (
 )
 
 from freehold.list_prices import read_own_prices
-from freehold.settings import Host, Origin, Range, daily_cap
-from freehold.settings_aws import FUNCTIONS, CacheTtl, ModelIds, ModelProvider, Region
+from freehold.settings import (
+    CacheTtl,
+    Host,
+    ModelIds,
+    ModelProvider,
+    Origin,
+    Range,
+    Region,
+    daily_cap,
+)
+from freehold.settings_aws import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,7 +19,7 @@ UNKNOWN = (
     "AWS::EC2::VPCPeeringConnection",
     "AWS::Route53Resolver::",
 )
-TEMPLATES = "templates"
+TEMPLATES = "cdk-templates"
 BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"
 
 
