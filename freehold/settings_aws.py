@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from freehold.settings import CacheTtl, ModelProvider, Settings
+from freehold.setting_types import CacheTtl, ModelProvider
+from freehold.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

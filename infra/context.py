@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from freehold.list_prices import read_own_prices
-from freehold.settings import (
+from freehold.setting_types import (
     CacheTtl,
     Host,
     ModelIds,

