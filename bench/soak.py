@@ -114,7 +114,9 @@ class Reader:
 
     def _ask(self, action: str, **fields: Any) -> Any:
         self.answers.pop(self.connection_id, None)
-        self._event("MESSAGE", body=json.dumps({"action": action, **fields}))
+        done = self._event("MESSAGE", body=json.dumps({"action": action, **fields}))
+        if done["statusCode"] != 200:
+            return {"type": "error"}
         return self.answers.pop(self.connection_id, None)
 
     def _event(self, kind: str, **fields: Any) -> Any:
