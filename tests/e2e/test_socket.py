@@ -288,7 +288,7 @@ def test_a_ticket_opens_one_socket(account, session):
 
 
 def test_a_revoked_key_ends_its_socket_with_the_next_event(account):
-    url, workspace = account.deployment.url, "revoked"
+    url, workspace = account.deployment.url, "leaving"
     key = create_key(url, "--workspace", workspace)
     client = account.client(api_key=key)
     session = begin(client)
