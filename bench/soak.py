@@ -150,7 +150,7 @@ class Soak:
             thread.join()
         self._cloud.weather.is_calm = True
         deadline = time.monotonic() + _PATIENCE
-        while self.missing() and time.monotonic() < deadline:
+        while (self._is_at_work() or self.missing()) and time.monotonic() < deadline:
             for reader in self._all():
                 reader.stay()
             time.sleep(0.05)
@@ -191,6 +191,11 @@ class Soak:
                 missing += len(expected) - len(reader.ids)
                 missing += sum(a != b for a, b in zip(expected, reader.ids, strict=False))
         return missing
+
+    def _is_at_work(self) -> bool:
+        """Whether any session may still log something."""
+        keys = [SessionKey("wrkspc_default", readers[0].session_id) for readers in self.readers]
+        return any(self._cloud.log.read(key).session.running for key in keys)
 
     def _logged(self, session_id: str) -> list[str]:
         log = self._cloud.log
