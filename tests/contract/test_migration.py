@@ -307,7 +307,7 @@ def test_the_command_migrates_a_data_directory_that_nobody_serves(old, capsys):
 
 def test_the_command_migrates_an_installation_on_aws_while_it_works(monkeypatch, records, capsys):
     command = import_module("freehold.cli.migrate")
-    monkeypatch.setattr(command, "stored_in_stack", lambda _: nullcontext(records))
+    monkeypatch.setattr(command, "table_of", lambda _: nullcontext(records))
     code, out, _ = _run(capsys, "migrate", "--stack", "Freehold-Data")
     assert (code, out) == (0, "schema version 1 became 2\n")
     assert _run(capsys, "migrate", "--stack", "Freehold-Data")[1] == "schema version 2 already\n"
