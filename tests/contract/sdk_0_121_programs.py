@@ -350,6 +350,16 @@ def previews():
     return it.report
 
 
+def compaction():
+    """What has been said leaves no room for the second message."""
+    with program(new_session()) as it:
+        for tokens in (20_000, 8_000):
+            end = it.play(message(text("x " * 2 * tokens), says({"say": "Noted."})["content"][0]))
+            assert end.stop_reason.type == "end_turn"
+    assert any(e.type == "agent.thread_context_compacted" for e in it.seen)
+    return it.report
+
+
 def thread_stream():
     session = new_session()
     (thread,) = sessions.threads.list(session.id)
@@ -451,6 +461,7 @@ PROGRAMS = [
     blocks,
     model_errors,
     previews,
+    compaction,
     thread_stream,
     archived,
     deleted,

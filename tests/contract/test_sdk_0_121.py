@@ -22,7 +22,12 @@ from tests.servers import server_in_thread
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-sdk-0.121" / "bin" / "python"
-SETTINGS = {"retry_base_seconds": 0.0, "max_model_retries": 1, "max_tool_rounds": 4}
+SETTINGS = {
+    "retry_base_seconds": 0.0,
+    "max_model_retries": 1,
+    "max_tool_rounds": 4,
+    "context_window": 40_000,
+}
 
 DROPPED = {"session.usage"}
 """Its streams pass the event names it knows. A list shows these to it all the same."""
@@ -102,7 +107,7 @@ def programs(report):
 
 def test_the_programs_run_on_the_sdk_they_were_written_for(report):
     assert report["version"] == "0.121.0"
-    assert len(report["programs"]) == 13
+    assert len(report["programs"]) == 14
 
 
 def test_no_event_is_lost_but_those_it_drops(programs):
