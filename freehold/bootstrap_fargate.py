@@ -18,6 +18,7 @@ from freehold.adapters.fargate_sandbox.egress import Egress, Grants
 from freehold.adapters.fargate_sandbox.egress_proxy import Proxies, proxy_boots
 from freehold.adapters.fargate_sandbox.fleet import Blueprint, EgressFleet, Fleet
 from freehold.adapters.fargate_sandbox.inventory import Inventory
+from freehold.adapters.fargate_sandbox.package_archives import PackageArchives
 from freehold.adapters.fargate_sandbox.sandboxes import WayOut
 from freehold.adapters.fargate_sandbox.slots import Slots
 from freehold.adapters.fargate_sandbox.supervisor import SupervisorSettings
@@ -85,6 +86,11 @@ def inventory(environment: SlotsEnvironment) -> Inventory:
 def transfers(environment: DispatchEnvironment) -> Blobs:
     """The bucket for what is too large for a function."""
     return S3Blobs(LateClient("s3"), environment.sandbox_bucket_name)
+
+
+def package_archives(environment: DispatchEnvironment) -> PackageArchives:
+    """The same bucket, for installed packages."""
+    return PackageArchives(LateClient("s3"), environment.sandbox_bucket_name)
 
 
 def archives(environment: WorkspacesEnvironment) -> Archives:

@@ -32,7 +32,9 @@ _LIMITS = {
     "slots": Limits(seconds=300, megabytes=256),
     "dispatch": Limits(seconds=60, megabytes=512),
 }
-"""`dispatch` holds an answer of 64 MB at most, twice; it waits 40 s for one."""
+"""`dispatch` holds an answer of 64 MB at most, twice; it waits 40 s for one. Of packages it holds
+parts of 8 MB, ten at once.
+"""
 
 
 class Sandboxes(Stack):
@@ -104,7 +106,9 @@ class Sandboxes(Stack):
 
     # ------------------------------------------------------------ parts
     def _bucket(self) -> s3.Bucket:
-        """`transfers/` is on its way and gone after a day; `archives/` are workspaces."""
+        """`transfers/` is on its way and gone after a day, `packages/` are installed anew after 30;
+        `archives/` are workspaces.
+        """
         keeps = self._context.retain_data
         bucket = s3.Bucket(
             self,
@@ -117,6 +121,7 @@ class Sandboxes(Stack):
             removal_policy=RemovalPolicy.RETAIN if keeps else RemovalPolicy.DESTROY,
             lifecycle_rules=[
                 s3.LifecycleRule(prefix="transfers/", expiration=Duration.days(1)),
+                s3.LifecycleRule(prefix="packages/", expiration=Duration.days(30)),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
         )
@@ -163,11 +168,16 @@ class Sandboxes(Stack):
         return function
 
     def _carry(self, function: Function) -> None:
-        """What is too large for a function's event, and nothing else in the bucket."""
+        """What is too large for a function's event, installed packages, and nothing else in the
+        bucket.
+        """
         objects = self.bucket.arn_for_objects("transfers/*")
         function.permit(["s3:GetObject", "s3:PutObject"], objects)
         function.permit(["s3:ListBucket"], self.bucket.bucket_arn)
         acknowledge_objects(function, self.bucket, "transfers/*")
+        kept = self.bucket.arn_for_objects("packages/*")
+        function.permit(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], kept)
+        acknowledge_objects(function, self.bucket, "packages/*")
 
     # ------------------------------------------------------------ upkeep
     def _upkeep(self) -> Function:

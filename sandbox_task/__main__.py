@@ -26,6 +26,7 @@ from sandbox_task.gate import Gate
 from sandbox_task.http_server import serve
 from sandbox_task.installation import Installation
 from sandbox_task.journal import Journal
+from sandbox_task.kept_prefix import KeptPrefix
 from sandbox_task.launch import make_launcher
 from sandbox_task.output import LongResults
 from sandbox_task.routes import InstallRoutes, Routes
@@ -111,7 +112,15 @@ def _installation(
         tools_uid=settings.installer_uid,
         places=replace(settings.places, workspace=settings.places.temporary),
     )
-    return Installation(apart, make_launcher(apart, spawner), watchdog, toolbox.environment)
+    launcher = make_launcher(apart, spawner)
+    return Installation(
+        apart,
+        launcher,
+        watchdog,
+        toolbox.environment,
+        KeptPrefix(apart, launcher, watchdog),
+        (settings.places.workspace, settings.places.outputs, settings.places.uploads),
+    )
 
 
 def _files(settings: Settings) -> SessionFiles:

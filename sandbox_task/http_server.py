@@ -6,13 +6,17 @@ sandbox waits for that.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import socket
 import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+
+from freehold.toolset.packages import MAX_ARCHIVE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +27,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_LINE_BYTES = 8 * 1024
 _MAX_HEADERS = 32
 _TAKEN_WITHOUT_LOOKING_BYTES = 64 * 1024
+_PAUSE_SECONDS = 30.0
+"""In which a large body must go on, either way: who sends it may have been killed."""
 
 _REASONS = {
     200: "OK",
@@ -56,6 +62,10 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    content: BinaryIO | None = None
+    """In place of `body`, what is read as it arrives. A read raises OSError where the sender does
+    not go on, and where the connection ends before the body.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,8 @@ class Response:
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+    file: BinaryIO | None = None
+    """What follows `body`, from its beginning; closed when it is sent."""
 
     @classmethod
     def json(cls, value: JsonObject, status: int = 200) -> Response:
@@ -70,7 +82,7 @@ class Response:
 
 
 Handler: TypeAlias = "Callable[[Request], Response]"
-Admission: TypeAlias = "Callable[[Request], None]"
+Admission: TypeAlias = "Callable[[Request], bool]"
 
 
 def serve(listener: socket.socket, admit: Admission, handle: Handler) -> None:
@@ -78,6 +90,7 @@ def serve(listener: socket.socket, admit: Admission, handle: Handler) -> None:
 
     `admit` sees a request before its body is read (the body it sees is empty) and raises Refused
     for one that has no business here: nobody without a signature makes the supervisor hold 64 MB.
+    It answers whether `handle` reads the body itself, which may be larger then.
     """
     while True:
         try:
@@ -93,21 +106,60 @@ def _converse(connection: socket.socket, admit: Admission, handle: Handler) -> N
     with connection, connection.makefile("rb") as reader:
         try:
             while (request := _read_head(reader)) is not None:
-                connection.sendall(_encode(_answer(request, reader, admit, handle)))
+                arriving = _Arriving(connection, reader, _length(request))
+                _send(connection, _answer(request, arriving, admit, handle))
+                if arriving.left:
+                    return  # the next request would begin in the middle of this one's body
         except (OSError, _Malformed):
             return
 
 
-def _answer(head: Request, reader: BinaryIO, admit: Admission, handle: Handler) -> Response:
-    length = _length(head)
+class _Arriving(io.RawIOBase):
+    """The body of one request. Of one that is read as it arrives no pause may be long."""
+
+    def __init__(self, connection: socket.socket, reader: BinaryIO, length: int) -> None:
+        self._connection = connection
+        self._reader = reader
+        self.left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises OSError."""
+        wanted = self.left if size < 0 else min(size, self.left)
+        self._connection.settimeout(_PAUSE_SECONDS)
+        try:
+            found = self._reader.read(wanted)
+        finally:
+            self._connection.settimeout(None)
+        self.left -= len(found)
+        if len(found) != wanted:
+            raise ConnectionError("the body ended early")
+        return found
+
+    def whole(self) -> bytes:
+        """Of any pauses. Raises _Malformed."""
+        body = self._reader.read(self.left)
+        if len(body) != self.left:
+            raise _Malformed
+        self.left = 0
+        return body
+
+
+def _answer(head: Request, arriving: _Arriving, admit: Admission, handle: Handler) -> Response:
     try:
-        _admit(head, length, admit)
+        is_read_later = _admit(head, arriving.left, admit)
     except Refused as refused:
-        if length > _TAKEN_WITHOUT_LOOKING_BYTES:
+        if arriving.left > _TAKEN_WITHOUT_LOOKING_BYTES:
             raise _Malformed from refused
-        _read(reader, length)
+        arriving.whole()
         return Response.json({"error": refused.error}, refused.status)
-    request = Request(head.method, head.path, head.headers, _read(reader, length))
+    if is_read_later:
+        content = cast("BinaryIO", arriving)
+        request = Request(head.method, head.path, head.headers, b"", content)
+    else:
+        request = Request(head.method, head.path, head.headers, arriving.whole())
     try:
         return handle(request)
     except Refused as refused:
@@ -117,10 +169,13 @@ def _answer(head: Request, reader: BinaryIO, admit: Admission, handle: Handler) 
         return Response.json({"error": "the supervisor failed"}, 500)
 
 
-def _admit(head: Request, length: int, admit: Admission) -> None:
-    if length > MAX_BODY_BYTES:
+def _admit(head: Request, length: int, admit: Admission) -> bool:
+    if length > MAX_ARCHIVE_BYTES:
+        raise Refused(413, f"a body holds at most {MAX_ARCHIVE_BYTES} bytes")
+    is_read_later = admit(head)
+    if length > MAX_BODY_BYTES and not is_read_later:
         raise Refused(413, f"a body holds at most {MAX_BODY_BYTES} bytes")
-    admit(head)
+    return is_read_later
 
 
 def _read_head(reader: BinaryIO) -> Request | None:
@@ -158,17 +213,21 @@ def _length(head: Request) -> int:
     return int(length)
 
 
-def _read(reader: BinaryIO, length: int) -> bytes:
-    body = reader.read(length)
-    if len(body) != length:
-        raise _Malformed
-    return body
+def _send(connection: socket.socket, response: Response) -> None:
+    if response.file is None:
+        connection.sendall(_encode(response, 0))
+        return
+    with response.file as file:
+        connection.sendall(_encode(response, os.fstat(file.fileno()).st_size))
+        connection.settimeout(_PAUSE_SECONDS)
+        connection.sendfile(file)
+        connection.settimeout(None)
 
 
-def _encode(response: Response) -> bytes:
+def _encode(response: Response, more: int) -> bytes:
     head = (
         f"HTTP/1.1 {response.status} {_REASONS[response.status]}\r\n"
         f"content-type: {response.content_type}\r\n"
-        f"content-length: {len(response.body)}\r\n\r\n"
+        f"content-length: {len(response.body) + more}\r\n\r\n"
     )
     return head.encode() + response.body

@@ -6,15 +6,19 @@
     GET  /files?path=          a file's bytes
     PUT  /files?path=          stores the body as a file
     GET  /directory?path=      {entries: [{name, type, size}]}
-    POST /install   {packages: {pip: [...]}, wait}         {status: running | done, error}
+    POST /install   {packages: {pip: [...]}, wait, begin}  {status: running | done, error, archive}
+    GET  /packages             what was installed, as an archive, until a tool runs
+    PUT  /packages?list=       the body in place of an installation of the list with that digest
     PUT  /egress    {proxy, token, variables}                          {}
     GET  /healthz              {session_id, boot_id}, unsigned
 
 `/install` is all that a sandbox answers which has no session. One that has a session answers it
-where it may install packages itself, and before its first call alone.
+where it may install packages itself, and before its first call alone, and with it `/packages`; its
+`archive` is `{digest, size}` where there is one. With `begin` false its status is `absent` where it
+could begin.
 
-A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot`, `digest`, `packages` or
-`installing`, 400, 404, 413.
+A refusal is `{"error": ...}`: 401 not signed as it must be, 409 `boot`, `digest`, `packages`,
+`archive` or `installing`, 400, 404, 413.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from sandbox_task.calls import DigestDiffers, UnknownCall
 from sandbox_task.http_server import Refused, Request, Response
 from sandbox_task.installation import OtherPackages, StillInstalling
 from sandbox_task.journal import CallKey
+from sandbox_task.kept_prefix import ArchiveRefused, NotCleared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
 _ADDRESS = re.compile(r"[0-9.]{7,15}:[0-9]{1,5}\Z")
 _HEALTH = ("GET", "/healthz")
+_BRING = ("PUT", "/packages")
 _Handler: TypeAlias = "Callable[[Request], Response]"
 
 
@@ -56,15 +62,17 @@ class _SignedRoutes:
         self._health = health
         self._routes = routes
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: Request) -> bool:
         if (request.method, request.path) != _HEALTH:
             self._gate.admit(request)
+        return _route_of(request) == _BRING
 
     def handle(self, request: Request) -> Response:
         if (request.method, request.path) == _HEALTH:
             return Response.json(self._health)
-        self._gate.check_body(request)
-        route = self._routes.get((request.method, urlsplit(request.path).path))
+        if request.content is None:  # else by who reads it
+            self._gate.check_body(request)
+        route = self._routes.get(_route_of(request))
         if route is None:
             raise Refused(404, "no such route")
         return route(request)
@@ -97,6 +105,8 @@ class Routes(_SignedRoutes):
         }
         if installation is not None:
             routes["POST", "/install"] = lambda request: _install(installation, request)
+            routes["GET", "/packages"] = lambda _: _archive(installation)
+            routes[_BRING] = lambda request: _bring(installation, request)
         super().__init__(gate, health, routes)
 
     def _execute(self, request: Request) -> Response:
@@ -175,8 +185,13 @@ class InstallRoutes(_SignedRoutes):
 
 def _install(installation: Installation, request: Request) -> Response:
     asked = _object(request)
+    begin = asked.get("begin", True)
+    if not isinstance(begin, bool):
+        raise Refused(400, "begin")
     try:
         wanted = packages.parse(asked.get("packages"))
+        if not begin and installation.may_begin:
+            return Response.json({"status": "absent"})
         error = installation.join(wanted, _wait(asked))
     except ValueError:
         raise Refused(400, "packages") from None
@@ -184,7 +199,38 @@ def _install(installation: Installation, request: Request) -> Response:
         raise Refused(409, "packages") from None
     if error is None:
         return Response.json({"status": "running"})
-    return Response.json({"status": "done", "error": error})
+    done: JsonObject = {"status": "done", "error": error}
+    if (archive := installation.archive) is not None:
+        done["archive"] = {"digest": archive.digest, "size": archive.size}
+    return Response.json(done)
+
+
+def _archive(installation: Installation) -> Response:
+    archive = installation.archive
+    if archive is None:
+        raise Refused(409, "archive")
+    try:
+        file = open(archive.path, "rb")  # noqa: PTH123, SIM115 - slow to import; closed when sent
+    except FileNotFoundError:  # a tool has just begun
+        raise Refused(409, "archive") from None
+    return Response(b"", content_type="application/gzip", file=file)
+
+
+def _bring(installation: Installation, request: Request) -> Response:
+    assert request.content is not None
+    try:
+        installation.fill(
+            _query(request, "list"), request.content, request.headers["x-freehold-digest"]
+        )
+    except OtherPackages:
+        raise Refused(409, "packages") from None
+    except (ArchiveRefused, NotCleared):
+        raise Refused(409, "archive") from None
+    return Response.json({})
+
+
+def _route_of(request: Request) -> tuple[str, str]:
+    return request.method, urlsplit(request.path).path
 
 
 def _status(result: JsonObject | None) -> Response:

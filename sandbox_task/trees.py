@@ -41,6 +41,10 @@ class Tree:
         """Of its root; None while that runs."""
         return self._process.poll()
 
+    def wait(self) -> int:
+        """The exit code of its root, once it has ended."""
+        return self._process.wait()
+
     def kill(self, reason: str) -> None:
         """Everything in it is dead within a second. The first reason is kept."""
         with self._lock:

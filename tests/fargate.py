@@ -81,6 +81,35 @@ class DirectoryArchives:
                 (self._root / name).unlink()
 
 
+class DirectoryPackages:
+    """The bucket of installed packages, as files: `{key}`, and `{key}.digest` beside it."""
+
+    def __init__(self, root):
+        self.root = root
+        root.mkdir()
+
+    def find(self, key):
+        try:
+            digest = (self.root / f"{key}.digest").read_text()
+        except FileNotFoundError:
+            return None
+        return digest, (self.root / key).stat().st_size
+
+    def write(self, key, content, digest):
+        partial = self.root / f"{key}.{os.urandom(8).hex()}"
+        with partial.open("wb") as file:
+            while chunk := content.read(65536):
+                file.write(chunk)
+        partial.rename(self.root / key)
+        (self.root / f"{key}.digest").write_text(digest)
+
+    def read(self, key):
+        try:
+            return (self.root / key).open("rb")
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+
 class Patient:
     """The port as `run_tools` sees it over several invocations: what waits is asked again."""
 
@@ -116,6 +145,7 @@ class Installation:
     secrets: object
     clock: object
     transfers: object
+    packages: DirectoryPackages
     networks: dict
     """What the environments of sessions grant, by the session's id; nothing unless told."""
 
@@ -233,7 +263,8 @@ def installation(directory, *, records=None, clock=now, secrets=None, egress=Non
     transfers = DirectoryBlobs(directory / "transfers")
     archives = DirectoryArchives(directory / "archives")
     networks = [Place(PROXIES, EGRESS_CONTROL_PORT, EGRESS_PROXY), Place(LOOPBACK, PORT)]
-    account.functions[DISPATCH] = make_handler(networks, transfers)
+    packages = DirectoryPackages(directory / "kept")
+    account.functions[DISPATCH] = make_handler(networks, transfers, packages)
     arns = {}
     for one in blueprint.file_systems:
         arns[one] = f"{WORKSPACES}-{one}"
@@ -254,6 +285,7 @@ def installation(directory, *, records=None, clock=now, secrets=None, egress=Non
         egress=proxy,
     )
     try:
-        yield Installation(account, records, world, fleet, blueprint, secrets, clock, transfers, {})
+        shared = (account, records, world, fleet, blueprint, secrets, clock, transfers, packages)
+        yield Installation(*shared, {})
     finally:
         account.close()

@@ -4,6 +4,8 @@ are a package's (BEHAVIOUR 4).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +19,10 @@ MANAGERS = ("apt", "cargo", "gem", "go", "npm", "pip")
 MAX_PACKAGES = 200
 """Of one manager: what they say to it must fit one command."""
 MAX_PACKAGE = 500
+MAX_ARCHIVE_BYTES = 256 * 1024 * 1024
+"""Of an installed list, compressed, that is kept for other sandboxes: what one function carries
+within its time.
+"""
 
 Packages: TypeAlias = "dict[str, tuple[str, ...]]"
 """By manager, in the order of `MANAGERS`; managers without packages are left out."""
@@ -35,6 +41,11 @@ def in_order(lists: Mapping[str, Iterable[str]]) -> Packages:
     """Without the empty ones."""
     found = {manager: tuple(lists.get(manager, ())) for manager in MANAGERS}
     return {manager: names for manager, names in found.items() if names}
+
+
+def fingerprint(packages: Packages) -> str:
+    """The SHA-256 of the list in its order, in hexadecimal: what takes 8 kB at most to say."""
+    return hashlib.sha256(json.dumps([*packages.items()]).encode()).hexdigest()
 
 
 def parse(given: Json) -> Packages:

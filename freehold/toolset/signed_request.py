@@ -71,10 +71,25 @@ def signed_headers(
     boot_id: str,
 ) -> dict[str, str]:
     """The headers that let this request pass, now and once."""
+    return headers_of_digest(
+        sign, method, path, digest(body), session_id=session_id, boot_id=boot_id
+    )
+
+
+def headers_of_digest(
+    sign: Callable[[bytes], bytes],
+    method: str,
+    path: str,
+    body_digest: str,
+    *,
+    session_id: str,
+    boot_id: str,
+) -> dict[str, str]:
+    """As `signed_headers`, for a body that is elsewhere."""
     request = SignedRequest(
         method=method,
         path=path,
-        body_digest=digest(body),
+        body_digest=body_digest,
         session_id=session_id,
         boot_id=boot_id,
         timestamp=int(time.time()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from freehold.bootstrap_fargate import transfers
+from freehold.bootstrap_fargate import package_archives, transfers
 from freehold.settings_aws import EGRESS_CONTROL_PORT, SANDBOX_PORT, DispatchEnvironment
 from functions.dispatch.handler import (
     EGRESS_PROXY,
@@ -23,7 +23,7 @@ if _environment.sandbox_egress_network is not None:
 
 handler = observed(
     "dispatch",
-    make_handler(_networks, transfers(_environment)),
+    make_handler(_networks, transfers(_environment), package_archives(_environment)),
     names=no_names,
     outcome=outcome_of_dispatch,
     environment=os.environ,

@@ -36,7 +36,9 @@ UNUSED = {
     "No task is started ahead here, nor is one found of which nobody knows whether it was.": {
         ("slots", "ecs:RunTask"),
     },
-    "Nothing here is as large as 1 MB, and a save or restore is for months of rest.": {
+    "Nothing here is as large as 1 MB nor has packages, and a save or restore is for months of"
+    " rest.": {
+        ("dispatch", "s3:AbortMultipartUpload"),
         ("dispatch", "s3:GetObject"),
         ("dispatch", "s3:ListBucket"),
         ("dispatch", "s3:PutObject"),

@@ -17,6 +17,7 @@ WORDS = (
     ("FileSystem", "file systems"),
     (r"Bucket83908E77.*/transfers/", "what is on its way"),
     (r"Bucket83908E77.*/archives/", "archives"),
+    (r"Bucket83908E77.*/packages/", "installed packages"),
     (r"Bucket83908E77", "bucket of sandboxes"),
     (r"DispatchLive", "dispatch"),
     (r"Workspaces\dLive", "workspaces"),

@@ -32,7 +32,7 @@ NEW = {
     "run_turn": ALLOWED["run_turn"] | START | {"states:StartExecution"},
     "run_tools": ALLOWED["run_tools"] | START | CALL | {"s3:DeleteObject", "states:StartExecution"},
     "reaper": ALLOWED["reaper"] | {"states:StartExecution"},
-    "dispatch": TRANSFER | INTERFACES,
+    "dispatch": TRANSFER | INTERFACES | {"s3:AbortMultipartUpload"},
     "workspaces": {
         *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
         *("elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"),
@@ -167,6 +167,18 @@ def test_only_run_tools_and_slots_call_dispatch(sandboxed):
         for p in sandboxed.all("AWS::Lambda::Permission")
         if sandboxed.function("dispatch").name in json.dumps(p.properties["FunctionName"])
     ]
+
+
+def test_dispatch_reads_and_writes_what_is_on_its_way_and_installed_packages_alone(sandboxed):
+    bucket = sandboxed.permissions("dispatch")
+    for action, names in (
+        ("s3:GetObject", {"/transfers/*", "/packages/*"}),
+        ("s3:PutObject", {"/transfers/*", "/packages/*"}),
+        ("s3:AbortMultipartUpload", {"/packages/*"}),
+    ):
+        assert {resource["Fn::Join"][1][-1] for resource in bucket[action]} == names
+    for folder in set(FUNCTIONS) - {"dispatch", "workspaces"}:
+        assert "/packages/" not in json.dumps(sandboxed.permissions(folder))
 
 
 # ---------------------------------------------------------------- the network
@@ -380,7 +392,10 @@ def test_root_of_a_file_system_is_the_function_that_mounts_it(sandboxed):
 def test_the_bucket_forgets_what_was_on_its_way(sandboxed):
     (bucket,) = _of(sandboxed, "AWS::S3::Bucket")
     rules = bucket.properties["LifecycleConfiguration"]["Rules"]
-    assert {(r.get("Prefix"), r.get("ExpirationInDays")) for r in rules} >= {("transfers/", 1)}
+    assert {(r.get("Prefix"), r.get("ExpirationInDays")) for r in rules} >= {
+        ("transfers/", 1),
+        ("packages/", 30),
+    }
     assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
 
 

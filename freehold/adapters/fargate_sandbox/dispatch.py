@@ -21,7 +21,7 @@ from freehold.adapters.fargate_sandbox.fleet import Fleet
 from freehold.errors import SandboxLost
 from freehold.ports import Blobs, Secrets
 from freehold.toolset import JsonObject
-from freehold.toolset.signed_request import signed_headers
+from freehold.toolset.signed_request import digest, headers_of_digest
 
 INLINE_BYTES = 1024 * 1024
 _ATTEMPTS = 5
@@ -39,6 +39,14 @@ class Line:
     slot_id: str
     boot_id: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageArchive:
+    """Installed packages, as an archive. `digest` is its SHA-256 in hexadecimal."""
+
+    digest: str
+    size: int
 
 
 class Dispatch:
@@ -97,29 +105,55 @@ class Dispatch:
                 return self._read(found)
         raise DispatchFailed(f"{self._fleet.dispatch} did not answer {_ATTEMPTS} times")
 
-    def _invoke(self, line: Line, method: str, path: str, body: bytes) -> dict[str, Any] | None:
-        """What the function answered; None where it failed, whatever became of the request."""
-        headers = signed_headers(
+    # ------------------------------------------------------------ installed packages
+    def find_packages(self, key: str) -> PackageArchive | None:
+        """What is kept under this key; None where nothing is or nobody knows."""
+        found = self._ask({"find": key})
+        if not found:
+            return None
+        return PackageArchive(found["digest"], found["size"])
+
+    def keep_packages(self, line: Line, key: str, archive: PackageArchive) -> bool:
+        """Takes it from the supervisor. Whether it is kept; as a whole, or what was there is."""
+        carried = self._signed(line, "GET", "/packages", digest(b""))
+        asked: JsonObject = {"keep": key, "digest": archive.digest, "size": archive.size}
+        return (self._ask({**asked, **carried}) or {}).get("kept") is True
+
+    def bring_packages(self, line: Line, key: str, archive: PackageArchive, path: str) -> bool:
+        """What is kept, if it is that still. Whether the supervisor took it."""
+        carried = self._signed(line, "PUT", path, archive.digest)
+        asked: JsonObject = {"bring": key, "size": archive.size}
+        return (self._ask({**asked, **carried}) or {}).get("status") == 200  # noqa: PLR2004 - HTTP
+
+    def _signed(self, line: Line, method: str, path: str, body_digest: str) -> JsonObject:
+        """Where a request goes, and what lets it pass there now and once."""
+        headers = headers_of_digest(
             self._secrets.sign,
             method,
             path,
-            body,
+            body_digest,
             session_id=line.slot_id,
             boot_id=line.boot_id,
         )
+        return {"address": line.address, "method": method, "path": path, "headers": {**headers}}
+
+    def _invoke(self, line: Line, method: str, path: str, body: bytes) -> dict[str, Any] | None:
+        """What the function answered; None where it failed, whatever became of the request."""
         name = f"transfers/{line.slot_id}/{os.urandom(16).hex()}"
-        asked: JsonObject = {
-            "address": line.address,
-            "method": method,
-            "path": path,
-            "headers": {**headers},
-            "answer_object": f"{name}/answer",
-        }
+        asked = self._signed(line, method, path, digest(body))
+        asked["answer_object"] = f"{name}/answer"
         if len(body) > INLINE_BYTES:
             self._transfers.put(f"{name}/request", body)
             asked["body_object"] = f"{name}/request"
         else:
             asked["body"] = b64encode(body).decode()
+        try:
+            return self._ask(asked)
+        finally:
+            if "body_object" in asked:
+                self._transfers.delete(f"{name}/request")
+
+    def _ask(self, asked: JsonObject) -> dict[str, Any] | None:
         try:
             answer = self._functions.invoke(
                 FunctionName=self._fleet.dispatch, Payload=json.dumps(asked).encode()
@@ -129,9 +163,6 @@ class Dispatch:
             found: dict[str, Any] = json.loads(answer["Payload"].read())
         except (BotoCoreError, ClientError, ValueError):
             return None
-        finally:
-            if "body_object" in asked:
-                self._transfers.delete(f"{name}/request")
         return found
 
     def _read(self, found: dict[str, Any]) -> tuple[int, JsonObject]:

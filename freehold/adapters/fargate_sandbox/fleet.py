@@ -60,3 +60,8 @@ class Blueprint:
     started: int
     """Of them, how many have a task already."""
     archive_days: int
+
+    @property
+    def platform(self) -> str:
+        """What a program that is installed in a sandbox depends on."""
+        return f"{self.image} {self.architecture}"

@@ -94,7 +94,8 @@ class FargateSandboxes:
                     slot = self._way_out.egress.open(sandbox, slot, self._way_out.grants)
                 self._listens(slot)
                 self._touch(slot)
-                self._packages.require(sandbox, self._line(sandbox, slot.boot_id))
+                line = self._line(sandbox, slot.boot_id)
+                self._packages.require(sandbox, line, slot.platform)
             except StaleRead:
                 continue  # somebody else made the step
             except PackagesFailed:

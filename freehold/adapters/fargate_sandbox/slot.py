@@ -27,6 +27,8 @@ class Slot:
     revision: int = 0
     access_points: tuple[str, ...] = ()
     """Their ids, in the order of `DIRECTORIES`."""
+    platform: str = ""
+    """Image and architecture of its family."""
     workspace_id: str = ""
     session_id: str = ""
     boot_id: str = ""

@@ -107,6 +107,8 @@ class Upkeep:
         if not slot.access_points:
             points = self._world.access_points.create(slot)
             slot = self._slots.write(slot, access_points=points)
+        if slot.platform != self._blueprint.platform:
+            slot = self._slots.write(slot, platform=self._blueprint.platform)
         self._world.tasks.register(slot, self._blueprint)
         self._slots.publish(slot)
 
