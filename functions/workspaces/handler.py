@@ -122,9 +122,11 @@ class _Packing:
         self._thread.join()
 
     def read(self, size: int = -1) -> bytes:
-        """Raises SaveFailed in place of an end that is none."""
+        """Raises SaveFailed in place of an end that is none. Less than was asked for is the end:
+        nobody has to ask again behind it.
+        """
         found = self._reader.read(size)
-        if not found:
+        if size < 0 or len(found) < size:
             self._thread.join()
             if self._error is not None:
                 raise SaveFailed(str(self._error)) from self._error

@@ -72,7 +72,9 @@ PHASES = (
 
 @dataclass
 class Victim:
-    """One data directory whose server is started and killed again and again."""
+    """One data directory whose server is started and killed again and again. With an even seed its
+    sandboxes have a network, and it a proxy, which takes it longer to start.
+    """
 
     data_dir: Path
     seed: int
@@ -87,9 +89,9 @@ class Victim:
     # ------------------------------------------------------------ the server
     def start(self) -> None:
         environment = {"FREEHOLD_API_KEY": KEY}
-        self.process = ServerProcess(
-            self.data_dir, options=["--model", "scripted"], environment=environment
-        )
+        network = "off" if self.seed % 2 else "on"
+        options = ["--model", "scripted", "--network", network]
+        self.process = ServerProcess(self.data_dir, options=options, environment=environment)
         self.url = self.process.url
 
     def kill(self, phase: Phase) -> None:

@@ -10,8 +10,10 @@ from contextlib import suppress
 
 import pytest
 
+from freehold.adapters.fargate_sandbox.archives import Archives
 from functions.workspaces import trees
 from functions.workspaces.handler import SaveFailed, make_handler
+from tests.contract.moto_account import moto_account
 from tests.fargate import DirectoryArchives
 
 NAME = "archives/wrkspc_1/sesn_1/save_1"
@@ -103,6 +105,19 @@ def test_a_tree_that_cannot_be_read_is_not_saved_in_part(root, handler, archives
     with pytest.raises(SaveFailed):
         handler(save="slot_1", object=NAME)
     assert not archives.has(NAME)
+
+
+def test_a_tree_that_cannot_be_read_leaves_no_object_in_s3(root):
+    """What was packed before the failure is no archive."""
+    (root / "slot_1-workspace" / "a").write_bytes(os.urandom(100_000))
+    deep(root / "slot_1-workspace", 60)
+    with moto_account() as account:
+        s3 = account.client("s3")
+        s3.create_bucket(Bucket="sandboxes")
+        archives = Archives(s3, "sandboxes")
+        with pytest.raises(SaveFailed):
+            make_handler(root, archives, os.geteuid())({"save": "slot_1", "object": NAME}, None)
+        assert not archives.has(NAME)
 
 
 def test_erasing_goes_on_where_it_ended(root):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from freehold.keys import SessionKey
@@ -68,8 +68,11 @@ class Slot:
 
 
 def read_slot(item: Item) -> Slot:
-    """The inverse of `Slot.item`."""
-    given: dict[str, Any] = dict(item)
+    """The inverse of `Slot.item`. What a later release has added is left out: during a deployment
+    old and new functions read the same items.
+    """
+    names = {field.name for field in fields(Slot)}
+    given: dict[str, Any] = {name: value for name, value in item.items() if name in names}
     given["access_points"] = tuple(given.get("access_points", ()))
     given["due"] = given.get("due", "").removeprefix("slot/")
     return Slot(**given)
