@@ -20,6 +20,7 @@ from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.sqlite import SqliteRecords
 from freehold.bootstrap_at_rest import at_rest
 from freehold.domain import append
+from freehold.domain.checkpoint import CHECKPOINT, CLEARED
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.entry import ERASED
 from freehold.domain.session import Head, SessionState
@@ -95,6 +96,8 @@ def _require_replayable(threads: Sequence[ThreadLog]) -> None:
     for entry in threads[0].entries:
         if ERASED in entry.private:
             raise NotReplayable("content was erased from this session")
+        if CHECKPOINT in entry.private or CLEARED in entry.private:
+            raise NotReplayable("its conversation was shortened, which depends on settings")
         for event in entry.events:
             if event["type"] == "session.updated" and "agent" in event:
                 raise NotReplayable("its agent's tools were changed, and only the last are known")

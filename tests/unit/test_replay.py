@@ -220,3 +220,11 @@ def test_what_cannot_be_replayed_says_so(bench):
     erase_event(bench.app, bench.key, message)
     with pytest.raises(NotReplayable, match="erased"):
         replay(bench)
+
+
+def test_a_session_that_was_summarized_says_so(tmp_path):
+    bench = Bench(tmp_path, model=ScriptedModel(), context_window=2_000)
+    while "agent.thread_context_compacted" not in bench.kinds():
+        bench.say("x " * 1_000 + HI)
+    with pytest.raises(NotReplayable, match="shortened"):
+        replay(bench)
