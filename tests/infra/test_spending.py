@@ -7,7 +7,7 @@ import json
 import pytest
 
 from freehold.money import DOLLAR
-from freehold.settings_aws import FUNCTIONS
+from freehold.settings_aws import FUNCTIONS, SANDBOX_FUNCTIONS
 from tests.infra.synthesis import synthesize
 
 RATES = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), "7")
@@ -49,6 +49,6 @@ def test_without_a_word_the_shipped_prices_and_no_cap(assembly, folder):
 
 
 def test_what_books_nothing_is_told_nothing(capped):
-    for folder in set(FUNCTIONS) - set(BOOKING):
+    for folder in set(FUNCTIONS) - SANDBOX_FUNCTIONS - set(BOOKING):
         variables = capped.function(folder).properties["Environment"]["Variables"]
         assert not {"FREEHOLD_PRICES", "FREEHOLD_WORKSPACE_DAILY_CAP"} & set(variables)
