@@ -182,7 +182,8 @@ class ProcessLauncher:
         self._settings = settings
         self._spawner = spawner
         self._uid = uid
-        self._roots: set[int] = set()
+        # What this process had started before is none of what runs in the sandbox.
+        self._roots = set(processes.children())
         self._lock = threading.Lock()
         _adopt_orphans()
 

@@ -68,6 +68,11 @@ def _read(path: str) -> bytes:
         os.close(file)
 
 
+def children() -> list[int]:
+    """Of this process."""
+    return [pid for pid, process in snapshot().items() if process.parent == os.getpid()]
+
+
 def tree(processes: Mapping[int, Process], root: int) -> list[int]:
     """`root` and everything that descends from it, dead ones left out."""
     children: dict[int, list[int]] = {}
