@@ -154,10 +154,9 @@ def test_a_task_that_dies_under_a_call_is_an_unknown_outcome_and_a_fresh_one_has
     rounds = script(bash("echo effect >> once.txt; sleep 300"), bash("cat once.txt"))
     client.beta.sessions.events.send(session.id, events=[rounds])
     wait_for(lambda: list(tasks.directory.rglob("once.txt")), seconds=60)
-    (arn,) = [
-        arn for arn in tasks.tasks if arn not in before and tasks.tasks[arn].slot_id != "egress"
-    ]
-    tasks.tasks[arn].end(signal.SIGKILL)
+    earlier = [tasks.tasks[arn] for arn in before]
+    (task,) = [task for task in tasks.running() if task not in earlier and task.slot_id != "egress"]
+    task.end(signal.SIGKILL)
     found = [(text.strip(), is_error) for text, is_error in results(until_idle(client, session))]
     assert found == [(UNKNOWN, True), ("effect", False)]
 
