@@ -101,6 +101,9 @@ def _require_replayable(threads: Sequence[ThreadLog]) -> None:
         for event in entry.events:
             if event["type"] == "session.updated" and "agent" in event:
                 raise NotReplayable("its agent's tools were changed, and only the last are known")
+            reason = event.get("stop_reason")
+            if isinstance(reason, dict) and reason.get("type") == "budget_reached":
+                raise NotReplayable("it paused at a budget, which depends on prices and time")
 
 
 class _Stage:

@@ -228,3 +228,16 @@ def test_a_session_that_was_summarized_says_so(tmp_path):
         bench.say("x " * 1_000 + HI)
     with pytest.raises(NotReplayable, match="shortened"):
         replay(bench)
+
+
+def test_a_session_that_paused_at_a_budget_says_so(bench):
+    bench.say(HI)
+    idle = [e for e in bench.events if e["type"] == "session.thread_status_idle"][-1]
+    entries = bench.entries
+    for entry in entries:
+        for event in entry.events:
+            if event["id"] == idle["id"]:
+                event["stop_reason"] = {"type": "budget_reached"}
+    thread = ThreadLog(bench.thread_id, None, "tester", entries)
+    with pytest.raises(NotReplayable, match="budget"):
+        replay_session(bench.app, bench.key, [thread])
