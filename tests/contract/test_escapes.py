@@ -77,17 +77,17 @@ class Prison:
 def prison(request, tmp_path_factory):
     """With a network, a sandbox shares its supervisor's and has a way to the proxy."""
     data_dir = tmp_path_factory.mktemp("data")
-    os.environ["FREEHOLD_API_KEY"] = SECRET
-    secrets = LocalSecrets(data_dir / "secret.key")
     rung, _, has_network = request.param.partition(" ")
+    secrets = LocalSecrets(data_dir / "secret.key")
     egress = LaptopEgress(data_dir / "egress", secrets) if has_network else None
-    made = SubprocessSandboxes(data_dir, secrets, rung, limits=LIMITS, egress=egress)
-    with closing(made) as sandboxes:
-        probe = sandboxes.usable()
-        if probe.rung is None:
-            pytest.skip(probe.advice)
-        yield Prison(sandboxes, data_dir)
-    del os.environ["FREEHOLD_API_KEY"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FREEHOLD_API_KEY", SECRET)
+        made = SubprocessSandboxes(data_dir, secrets, rung, limits=LIMITS, egress=egress)
+        with closing(made) as sandboxes:
+            probe = sandboxes.usable()
+            if probe.rung is None:
+                pytest.skip(probe.advice)
+            yield Prison(sandboxes, data_dir)
 
 
 @pytest.fixture
