@@ -40,7 +40,9 @@ Name = Annotated[str, Field(min_length=1)]
 class Environment(BaseModel):
     """The variables of one function."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True
+    )
 
     installation: Name = "Freehold"
     """The context key `name`, a dimension of every metric: an account may hold two installations.

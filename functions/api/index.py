@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import aws
 from freehold.settings_aws import ApiEnvironment
 from functions.api.handler import make_handler
@@ -16,3 +17,4 @@ handler = observed(
     outcome=outcome_of_request,
     environment=os.environ,
 )
+functions.start.over()

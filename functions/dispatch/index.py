@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_fargate import package_archives, transfers
 from freehold.settings_aws import EGRESS_CONTROL_PORT, SANDBOX_PORT, DispatchEnvironment
 from functions.dispatch.handler import (
@@ -28,3 +29,4 @@ handler = observed(
     outcome=outcome_of_dispatch,
     environment=os.environ,
 )
+functions.start.over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import aws, connections
 from freehold.settings_aws import FanOutEnvironment
 from functions.fan_out.handler import make_handler
@@ -18,3 +19,4 @@ handler = observed(
     outcome=outcome_of_batch,
     environment=os.environ,
 )
+functions.start.over()

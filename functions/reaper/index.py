@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import functions.start
 from freehold.bootstrap_aws import aws
 from freehold.settings_aws import SessionsEnvironment
 from functions.observability import count_released_runs, done, names_of_run, observed
@@ -24,3 +25,6 @@ _reaper = observed(
 def handler(event: Any, context: Any) -> None:
     """Called by the state machine's Catch, by a timer, and by EventBridge."""
     _reaper(occasion(event), context)
+
+
+functions.start.over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import aws
 from freehold.settings_aws import TurnEnvironment
 from functions.observability import names_of_run, observed, outcome_of_run
@@ -16,3 +17,4 @@ handler = observed(
     outcome=outcome_of_run,
     environment=os.environ,
 )
+functions.start.over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import aws, survive_snapshots, warm_up
 from freehold.settings_aws import TurnEnvironment
 from functions.observability import names_of_run, observed, outcome_of_run
@@ -20,3 +21,4 @@ handler = observed(
     outcome=outcome_of_run,
     environment=os.environ,
 )
+functions.start.over()

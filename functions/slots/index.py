@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_fargate import inventory, upkeep
 from freehold.settings_aws import SlotsEnvironment
 from functions.observability import done, no_names, observed
@@ -18,3 +19,4 @@ handler = observed(
     outcome=done,
     environment=os.environ,
 )
+functions.start.over()

@@ -7,6 +7,7 @@ import os
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+import functions.start
 from freehold.bootstrap_aws import aws
 from freehold.settings_aws import StreamEnvironment
 from functions.health import healthz
@@ -22,6 +23,7 @@ def main() -> None:
     hub = Hub(aws(StreamEnvironment.read(os.environ)))
     streams = Starlette(routes=[Route("/healthz", healthz), *stream_routes(hub)])
     port = int(os.environ["AWS_LWA_PORT"])
+    functions.start.over()
     WebServer(streams, hub, host="127.0.0.1", port=port, ws="none").run()
     hub.release()
 

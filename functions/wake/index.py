@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import runs
 from freehold.settings_aws import FunctionEnvironment
 from functions.observability import no_names, observed, outcome_of_batch
@@ -16,3 +17,4 @@ handler = observed(
     outcome=outcome_of_batch,
     environment=os.environ,
 )
+functions.start.over()

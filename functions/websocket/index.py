@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import functions.start
 from freehold.bootstrap_aws import aws, connections
 from freehold.settings_aws import WebSocketEnvironment
 from functions.observability import names_of_socket, observed, outcome_of_socket
@@ -18,3 +19,4 @@ handler = observed(
     outcome=outcome_of_socket,
     environment=os.environ,
 )
+functions.start.over()

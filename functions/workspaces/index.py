@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import functions.start
 from freehold.bootstrap_fargate import archives
 from freehold.settings_aws import TOOLS_UID, WorkspacesEnvironment
 from functions.observability import done, no_names, observed
@@ -19,3 +20,4 @@ handler = observed(
     outcome=done,
     environment=os.environ,
 )
+functions.start.over()

@@ -142,6 +142,7 @@ LAYERS = {
         {"aws_lambda_powertools", "pydantic"},
     ),
     "functions.api.schemas": Layer(EDGE | {"functions.api"}, {"pydantic", "pydantic_core"}),
+    "functions.start": Layer(set(), set()),
     "functions.socket": Layer(EDGE | {"functions.admission", "functions.envelope"}, {"pydantic"}),
     "functions.websocket": Layer(
         EDGE | {"functions.admission", "functions.envelope", "functions.socket"}, set()
@@ -166,7 +167,8 @@ LAYERS = {
         program: Layer(
             {"freehold.bootstrap_aws", "freehold.settings_aws", "functions.observability"}
             | {"freehold.adapters.prometheus", "freehold.facts", "functions.counted"}
-            | {"functions.health", "functions.service", "functions.stream", "functions.web_server"},
+            | {"functions.health", "functions.service", "functions.start", "functions.stream"}
+            | {"functions.web_server"},
             {"starlette"},
         )
         for program in ("functions.stream.index", "functions.service.__main__")
@@ -175,7 +177,7 @@ LAYERS = {
     **{
         f"functions.{folder}.index": Layer(
             {"freehold.bootstrap_aws", "freehold.settings_aws"}
-            | {f"functions.{folder}", "functions.observability"},
+            | {f"functions.{folder}", "functions.observability", "functions.start"},
             set(),
         )
         for folder in ("api", "run_turn", "run_tools", "reaper", "wake", "websocket", "fan_out")
@@ -183,7 +185,7 @@ LAYERS = {
     **{
         f"functions.{folder}.index": Layer(
             {"freehold.bootstrap_fargate", "freehold.settings_aws"}
-            | {f"functions.{folder}", "functions.observability"},
+            | {f"functions.{folder}", "functions.observability", "functions.start"},
             set(),
         )
         for folder in ("dispatch", "slots", "workspaces")
