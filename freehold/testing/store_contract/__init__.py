@@ -26,6 +26,7 @@ CONTRACT: tuple[Check, ...] = (
     items.absent_items_are_none,
     items.items_come_in_the_order_asked,
     items.values_come_back_as_they_were,
+    items.an_item_is_put_whole,
     items.nothing_is_aliased,
     items.a_put_replaces_and_an_update_merges,
     items.large_amounts_are_added_and_compared_exactly,
