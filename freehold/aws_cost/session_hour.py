@@ -48,7 +48,7 @@ class Hour:
     )
     """Of an invocation, beside what it waits for."""
     looks_a_second: Decimal = Decimal(2)
-    """For an interrupt, while a function waits (`adapters/polling_feed.py`)."""
+    """For an interrupt, while a function waits (`adapters/table_feed/`)."""
     units_of_a_look: Decimal = Decimal(3)
     """The session's item, the thread's head and its claim, each read consistently."""
     platform_log_bytes: int = 700

@@ -28,7 +28,6 @@ from freehold.toolset import Json, JsonObject
 from freehold.wire.events import (
     AgentThreadContextCompactedEvent,
     SessionEndTurn,
-    SpanModelRequestEndEvent,
 )
 
 KEPT_REPLIES = 8
@@ -261,13 +260,7 @@ def finish_summary(
     accounting.book_request(draft, thread_id, accounting.Spent(summary.usage, summary.cost))
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
-    draft.emit(
-        thread_id,
-        SpanModelRequestEndEvent,
-        model_request_start_id=head.span,
-        is_error=False,
-        model_usage=accounting.span_usage(summary.usage),
-    )
+    lifecycle.close_span(draft, thread_id, summary.usage)
     draft.emit(thread_id, AgentThreadContextCompactedEvent)
     cut = _cut(reading, head)
     assert cut is not None, "a summary of nothing"
@@ -276,7 +269,6 @@ def finish_summary(
     draft.note(thread_id, CHECKPOINT, checkpoint.to_private())
     draft.set(
         thread_id,
-        span=None,
         context=0,
         is_full=False,
         compactions=head.compactions + 1,

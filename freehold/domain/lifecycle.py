@@ -10,6 +10,7 @@ from typing import Literal
 from freehold.domain import accounting, inputs
 from freehold.domain.draft import Draft, Snapshot
 from freehold.domain.session import Head, SessionState, Status, Use
+from freehold.ports import Usage
 from freehold.toolset import INTERRUPTED
 from freehold.wire.base import WireModel
 from freehold.wire.content import TextBlock
@@ -234,16 +235,16 @@ def _restart(draft: Draft, thread_id: str, head: Head, *, by_append: bool) -> No
     )
 
 
-def close_span(draft: Draft, thread_id: str) -> None:
-    """Ends the open model request as failed. Every start gets an end, also on error and interrupt
-    (BEHAVIOUR 6.2).
+def close_span(draft: Draft, thread_id: str, usage: Usage | None = None) -> None:
+    """Ends the open model request: as answered with this `usage`, or as failed. Every start gets an
+    end, also on error and interrupt (BEHAVIOUR 6.2).
     """
     draft.emit(
         thread_id,
         SpanModelRequestEndEvent,
         model_request_start_id=draft.heads[thread_id].span,
-        is_error=True,
-        model_usage=SpanModelUsage(),
+        is_error=usage is None,
+        model_usage=SpanModelUsage() if usage is None else accounting.span_usage(usage),
     )
     draft.set(thread_id, span=None)
 

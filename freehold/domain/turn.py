@@ -42,7 +42,6 @@ from freehold.wire.events import (
     SessionThreadCreatedEvent,
     SessionThreadStatusRescheduledEvent,
     SessionThreadStatusRunningEvent,
-    SpanModelRequestEndEvent,
     SpanModelRequestStartEvent,
 )
 
@@ -156,7 +155,6 @@ def finish_turn(draft: Draft, run: Run, holder: str, reply: Reply, limits: Limit
     rounds = head.rounds + 1 if uses or goes_on else 0
     draft.set(
         thread_id,
-        span=None,
         taken=(reply.stop_reason,) if goes_on else (),
         uses=uses,
         replies=head.replies + 1,
@@ -193,13 +191,7 @@ def _append_reply(draft: Draft, head: Head, reply: Reply) -> tuple[Use, ...]:
             primary = draft.session.primary_id
             cross = {"session_thread_id": thread_id, "processed_at": draft.stamp(primary)}
             draft.add(primary, stamped.model_copy(update=cross))
-    draft.emit(
-        thread_id,
-        SpanModelRequestEndEvent,
-        model_request_start_id=head.span,
-        is_error=False,
-        model_usage=accounting.span_usage(reply.usage),
-    )
+    lifecycle.close_span(draft, thread_id, reply.usage)
     uses = tuple(
         replace(u, seq=places[u.event_id], state="done" if u.event_id in reply.denied else u.state)
         for u in reply.uses

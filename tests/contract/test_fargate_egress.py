@@ -20,7 +20,6 @@ from tests.fargate import DISPATCH, EGRESS, Patient, installation
 from tests.servers import wait_for
 
 OPEN, LISTED = Network(hosts=None), Network(hosts=("ok.example",))
-INNER = {"inner.example": ["10.1.2.3"]}
 ASK = "curl -s -o /dev/null -w '%{http_code}' --max-time 20 "
 
 
