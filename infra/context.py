@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from aws_cdk import App
+from aws_cdk import App, RemovalPolicy
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -235,6 +235,11 @@ class Context(BaseModel):
     def sandbox_registry(self) -> str:
         """The host of the image's registry."""
         return self.sandbox_image.partition("/")[0]
+
+    @property
+    def removal_policy(self) -> RemovalPolicy:
+        """Of what holds sessions."""
+        return RemovalPolicy.RETAIN if self.retain_data else RemovalPolicy.DESTROY
 
     def spending(self) -> dict[str, str | None]:
         """Of `SpendingEnvironment`."""

@@ -7,13 +7,13 @@ from typing import Any
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from freehold.adapters.dynamodb import schema
 from infra.acknowledged import acknowledge
 from infra.context import Context
+from infra.private_bucket import private_bucket
 
 
 class Data(Stack):
@@ -23,14 +23,10 @@ class Data(Stack):
         super().__init__(scope, id_, **stack)
         self._context = context
         self.table = self._table()
-        self.bucket = self._bucket()
+        self.bucket = private_bucket(self, "Blobs", context=context)
         self.key = self._key()
         self.model_key = self._model_key()
         self._outputs()
-
-    @property
-    def _removal(self) -> RemovalPolicy:
-        return RemovalPolicy.RETAIN if self._context.retain_data else RemovalPolicy.DESTROY
 
     def _table(self) -> dynamodb.TableV2:
         """Of stored items the index holds keys only: the sweep reads the rest consistently."""
@@ -45,7 +41,7 @@ class Data(Stack):
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=self._context.retain_data,
-            removal_policy=self._removal,
+            removal_policy=self._context.removal_policy,
         )
         table.add_global_secondary_index(
             index_name=schema.DUE_INDEX,
@@ -55,32 +51,13 @@ class Data(Stack):
         )
         return table
 
-    def _bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "Blobs",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=self._removal,
-        )
-        acknowledge(
-            bucket,
-            "S1",
-            "Only the functions read it, and theirs are data events of CloudTrail where an account"
-            " records them. Server access logs would need a second bucket of their own.",
-        )
-        return bucket
-
     def _key(self) -> kms.Key:
         return kms.Key(
             self,
             "Key",
             description="Seals the keys that sign, seal and authenticate what Freehold stores.",
             enable_key_rotation=True,
-            removal_policy=self._removal,
+            removal_policy=self._context.removal_policy,
         )
 
     def _model_key(self) -> secretsmanager.CfnSecret:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -77,7 +77,6 @@ class SandboxFiles(Construct):
         self.functions.append(function)
 
     def _file_system(self, number: int, root: iam.Role) -> efs.FileSystem:
-        keeps = self._context.retain_data
         return efs.FileSystem(
             self,
             f"FileSystem{number}",
@@ -88,7 +87,7 @@ class SandboxFiles(Construct):
             throughput_mode=efs.ThroughputMode.ELASTIC,
             lifecycle_policy=efs.LifecyclePolicy.AFTER_7_DAYS,
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,
-            removal_policy=RemovalPolicy.RETAIN if keeps else RemovalPolicy.DESTROY,
+            removal_policy=self._context.removal_policy,
             file_system_policy=iam.PolicyDocument(statements=_policy(root)),
         )
 

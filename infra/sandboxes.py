@@ -24,6 +24,7 @@ from infra.egress import Egress
 from infra.execution_role import execution_role
 from infra.function import Function, Limits, Place, retention
 from infra.packaging import package
+from infra.private_bucket import private_bucket
 from infra.sandbox_files import SandboxFiles, acknowledge_objects
 from infra.sandbox_network import CIDR, SandboxNetwork
 from infra.sandbox_permissions import SandboxPermissions
@@ -109,29 +110,16 @@ class Sandboxes(Stack):
         """`transfers/` is on its way and gone after a day, `packages/` are installed anew after 30;
         `archives/` are workspaces.
         """
-        keeps = self._context.retain_data
-        bucket = s3.Bucket(
+        return private_bucket(
             self,
             "Bucket",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=RemovalPolicy.RETAIN if keeps else RemovalPolicy.DESTROY,
+            context=self._context,
             lifecycle_rules=[
                 s3.LifecycleRule(prefix="transfers/", expiration=Duration.days(1)),
                 s3.LifecycleRule(prefix="packages/", expiration=Duration.days(30)),
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
             ],
         )
-        acknowledge(
-            bucket,
-            "S1",
-            "Only the functions read it, and theirs are data events of CloudTrail where an account"
-            " records them. Server access logs would need a second bucket of their own.",
-        )
-        return bucket
 
     def _fleet(self) -> ecs.CfnCluster:
         cluster = ecs.CfnCluster(

@@ -1,16 +1,17 @@
 """The items the log's decisions rest on: session counters, thread heads, claims. Values only.
 
-Each has `to_item` and `from_item`; reading is lenient, so that an older item gains new fields with
-their defaults.
+Each has `to_item` and `from_item`; reading is lenient: an older item gains new fields with their
+defaults, and a newer one is read without what this release does not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Literal
 
 from freehold.domain.entry import BEGINNING, Place
+from freehold.ports import known
 
 Status = Literal[
     "idle", "running", "rescheduling", "requires_action", "budget_reached", "terminated"
@@ -18,8 +19,6 @@ Status = Literal[
 BUSY: tuple[Status, ...] = ("running", "rescheduling")
 
 UseState = Literal["allow", "ask", "started", "done"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +142,13 @@ class Head:
 
     @classmethod
     def from_item(cls, item: Mapping[str, object]) -> Head:
-        head = _known(cls, item)
-        head["pending"] = tuple(Pending(**p) for p in head["pending"])  # type: ignore[attr-defined]
-        head["uses"] = tuple(Use(**u) for u in head["uses"])  # type: ignore[attr-defined]
+        head = known(cls, item)
+        head["pending"] = tuple(Pending(**known(Pending, p)) for p in head["pending"])
+        head["uses"] = tuple(Use(**known(Use, u)) for u in head["uses"])
         if "begins" in head:
-            head["begins"] = Place(**head["begins"])  # type: ignore[arg-type]
-        head["taken"] = tuple(head["taken"])  # type: ignore[arg-type]
-        return cls(**head)  # type: ignore[arg-type]
+            head["begins"] = Place(**known(Place, head["begins"]))
+        head["taken"] = tuple(head["taken"])
+        return cls(**head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +202,9 @@ class SessionState:
 
     @classmethod
     def from_item(cls, item: Mapping[str, object]) -> SessionState:
-        state = _known(cls, item)
-        state["asked"] = tuple(state.get("asked", ()))  # type: ignore[arg-type]
-        return cls(**state)  # type: ignore[arg-type]
+        state = known(cls, item)
+        state["asked"] = tuple(state.get("asked", ()))
+        return cls(**state)
 
 
 TOKENS = (
@@ -236,15 +235,10 @@ class Claim:
 
     @classmethod
     def from_item(cls, item: Mapping[str, object]) -> Claim:
-        return cls(**_known(cls, item))  # type: ignore[arg-type]
+        return cls(**known(cls, item))
 
 
 def _attributes(value: object) -> dict[str, object]:
     """Field by field, shallow, tuples as lists: what an item can hold."""
     found = ((name, getattr(value, name)) for name in value.__slots__)  # type: ignore[attr-defined]
     return {name: list(v) if isinstance(v, tuple) else v for name, v in found}
-
-
-def _known(cls: type[T], item: Mapping[str, object]) -> dict[str, object]:
-    """The item's attributes that this version has a field for."""
-    return {f.name: item[f.name] for f in fields(cls) if f.name in item}  # type: ignore[arg-type]

@@ -20,7 +20,17 @@ from freehold.ports.model import (
     UsageSeen,
 )
 from freehold.ports.sandbox import Egress, EgressSocket, Network, Sandboxes, SandboxRef
-from freehold.ports.store import Blobs, Condition, Item, Page, Records, Secrets, Value, Write
+from freehold.ports.store import (
+    Blobs,
+    Condition,
+    Item,
+    Page,
+    Records,
+    Secrets,
+    Value,
+    Write,
+    known,
+)
 from freehold.ports.web import Web, WebCall
 
 __all__ = [
@@ -55,4 +65,5 @@ __all__ = [
     "Web",
     "WebCall",
     "Write",
+    "known",
 ]

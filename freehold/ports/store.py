@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, TypeAlias
 
 from freehold.keys import Key
 
 Value: TypeAlias = "bool | int | str | bytes | list[Value] | dict[str, Value] | None"
 Item: TypeAlias = Mapping[str, Value]
+
+
+def known(cls: type, item: Mapping[str, object]) -> dict[str, Any]:
+    """The item's attributes that this dataclass has a field for. What a later release has added is
+    left out: during a deployment old and new functions read the same items.
+    """
+    return {f.name: item[f.name] for f in fields(cls) if f.name in item}
 
 
 @dataclass(frozen=True, slots=True)

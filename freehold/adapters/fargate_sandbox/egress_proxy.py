@@ -14,7 +14,7 @@ from freehold.adapters.fargate_sandbox.fleet import EgressFleet
 from freehold.adapters.fargate_sandbox.tasks import Start, Task, Tasks
 from freehold.errors import SandboxLost
 from freehold.ids import timestamp
-from freehold.ports import Condition, Records, Secrets, Write
+from freehold.ports import Condition, Records, Secrets, Write, known
 from freehold.toolset import JsonObject
 
 CONTAINER = "egress"
@@ -55,8 +55,7 @@ class Proxies:
     def get(self) -> Proxy:
         """One without a task where there never was any."""
         (item,) = self._records.get([keys.egress_proxy()])
-        given: Any = item or {}
-        return Proxy(**given)
+        return Proxy(**known(Proxy, item or {}))
 
     def write(self, old: Proxy, /, **changed: Any) -> Proxy:
         new = replace(old, revision=old.revision + 1, **changed)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from freehold.keys import SessionKey
-from freehold.ports import Item
+from freehold.ports import Item, known
 
 State: TypeAlias = Literal["making", "free", "adopted", "saving", "restoring", "leaving"]
 DIRECTORIES: Mapping[str, str] = {"workspace": "/workspace", "outputs": "/mnt/session/outputs"}
@@ -68,11 +68,8 @@ class Slot:
 
 
 def read_slot(item: Item) -> Slot:
-    """The inverse of `Slot.item`. What a later release has added is left out: during a deployment
-    old and new functions read the same items.
-    """
-    names = {field.name for field in fields(Slot)}
-    given: dict[str, Any] = {name: value for name, value in item.items() if name in names}
+    """The inverse of `Slot.item`."""
+    given = known(Slot, item)
     given["access_points"] = tuple(given.get("access_points", ()))
     given["due"] = given.get("due", "").removeprefix("slot/")
     return Slot(**given)

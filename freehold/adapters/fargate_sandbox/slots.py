@@ -18,7 +18,7 @@ from freehold.adapters.fargate_sandbox.slot import Place, Slot, read_slot
 from freehold.errors import StaleRead
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import Condition, Records, Write
+from freehold.ports import Condition, Records, Write, known
 
 MAX_SLOTS = 4_000
 """Of a file system: two access points each, and EFS allows 10,000."""
@@ -47,8 +47,7 @@ class Slots:
     def place(self, session: SessionKey) -> Place | None:
         """None for a session that never had a sandbox."""
         (item,) = self._records.get([session.sandbox()])
-        given: Any = item
-        return None if item is None else Place(**given)
+        return None if item is None else Place(**known(Place, item))
 
     def of(self, session: SessionKey) -> Slot | None:
         """The slot of a session that has one."""

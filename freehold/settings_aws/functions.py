@@ -1,74 +1,26 @@
-"""What the environment tells each function on Lambda, validated once when the function starts.
-
-The stacks fill in the same models, so a variable that a function reads and no stack sets is an
-error of synthesis. A field `table_name` is the variable `FREEHOLD_TABLE_NAME`. No variable is a
-secret: whoever may describe a function reads its environment.
-"""
+"""What each function is told, besides those that make sandboxes."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, model_validator
 
 from freehold.setting_types import CacheTtl, ModelProvider
 from freehold.settings import Settings
+from freehold.settings_aws.environment import Environment, Name
+from freehold.settings_aws.sandboxes import (
+    DispatchEnvironment,
+    FleetEnvironment,
+    SlotsEnvironment,
+    WorkspacesEnvironment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "FREEHOLD_"
-START = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
-"""Set for every function: the layer has no plugin of pydantic's, and to look for one would read the
-metadata of every distribution at each cold start.
-"""
 MAX_BODY_BYTES = 5 * 1024 * 1024
 """A request reaches the function inside an event of 6 MB at most, escaped as a JSON string."""
-
-Name = Annotated[str, Field(min_length=1)]
-"""Of a resource; an ARN where the field says so."""
-
-
-class Environment(BaseModel):
-    """The variables of one function."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True
-    )
-
-    installation: Name = "Freehold"
-    """The context key `name`, a dimension of every metric: an account may hold two installations.
-    The stacks set it for every function alike."""
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Self:
-        """From the variables of the process; others are none of its business.
-
-        Raises ValidationError, which names each variable that is missing or empty.
-        """
-        found = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
-            if name.startswith(PREFIX)
-        }
-        return cls.model_validate(found)
-
-    def of(self, installation: str) -> Self:
-        """The same for an installation of this name."""
-        return self.model_copy(update={"installation": installation})
-
-    def variables(self) -> dict[str, str]:
-        """The variables that `read` takes; a field without a value is left out."""
-        given = self.model_dump(exclude_none=True)
-        return {PREFIX + field.upper(): str(value) for field, value in given.items()}
 
 
 class FunctionEnvironment(Environment):
@@ -141,51 +93,6 @@ class FanOutEnvironment(StoreEnvironment):
     """What `fan_out` needs besides."""
 
     connections_url: Name
-
-
-class EgressEnvironment(Environment):
-    """What starting the egress proxy takes. The first three are there or none is."""
-
-    sandbox_egress_family: Name | None = None
-    """Of its task definition."""
-    sandbox_egress_subnets: Name | None = None
-    """Their ids, with commas in between."""
-    sandbox_egress_security_group: Name | None = None
-    package_hosts: str = ""
-    """Hosts of package managers besides the public ones, with commas in between."""
-    refused_ranges: str = ""
-    """Networks that no sandbox reaches, besides all that are not public."""
-
-    @model_validator(mode="after")
-    def _whole_proxy(self) -> Self:
-        names = ("family", "subnets", "security_group")
-        given = [getattr(self, f"sandbox_egress_{name}") for name in names]
-        if any(given) and not all(given):
-            raise ValueError("the egress proxy lacks its family, its subnets or its group")
-        return self
-
-
-class FleetEnvironment(EgressEnvironment):
-    """What starting and calling sandboxes takes. Each of its own is there or none is."""
-
-    sandbox_cluster_arn: Name | None = None
-    sandbox_subnets: Name | None = None
-    """Their ids, with commas in between."""
-    sandbox_security_group: Name | None = None
-    sandbox_dispatch_arn: Name | None = None
-    sandbox_bucket_name: Name | None = None
-    """For what is too large for a function, and for archives."""
-    sandbox_family_prefix: Name | None = None
-    sandbox_idle_minutes: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        fields = FleetEnvironment.model_fields.keys() - EgressEnvironment.model_fields.keys()
-        given = {name: getattr(self, name) for name in fields}
-        missing = sorted(name for name, value in given.items() if value is None)
-        if 0 < len(missing) < len(given):
-            raise ValueError(f"sandboxes lack {', '.join(missing)}")
-        return self
 
 
 class SessionsEnvironment(SpendingEnvironment, FleetEnvironment):
@@ -266,44 +173,6 @@ class ServiceEnvironment(LiveEnvironment):
         return super().settings().model_copy(update={"max_body_bytes": Settings().max_body_bytes})
 
 
-class SlotsEnvironment(FleetEnvironment):
-    """What `slots` needs, which makes what sandboxes are made of."""
-
-    table_name: Name
-    key_arn: Name
-    sandbox_cluster_arn: Name
-    sandbox_image: Name
-    sandbox_cpu: PositiveInt
-    sandbox_memory_mib: PositiveInt
-    sandbox_disk_gib: PositiveInt
-    sandbox_architecture: Name
-    sandbox_execution_role_arn: Name
-    sandbox_log_group: Name
-    sandbox_region: Name
-    sandbox_file_systems: Name
-    """Their ids, with commas in between."""
-    sandbox_workspaces_arns: Name
-    """Of the functions that mount them, in the same order."""
-    sandbox_pool: PositiveInt
-    sandbox_started: NonNegativeInt
-    sandbox_archive_days: PositiveInt
-
-
-class DispatchEnvironment(Environment):
-    """What `dispatch` needs: where supervisors are."""
-
-    sandbox_bucket_name: Name
-    sandbox_network: IPv4Network
-    sandbox_egress_network: IPv4Network | None = None
-
-
-class WorkspacesEnvironment(Environment):
-    """What `workspaces` needs: where the file system is."""
-
-    sandbox_bucket_name: Name
-    mount_path: Name
-
-
 FUNCTIONS: Mapping[str, type[Environment]] = {
     "api": ApiEnvironment,
     "run_turn": TurnEnvironment,
@@ -320,9 +189,3 @@ FUNCTIONS: Mapping[str, type[Environment]] = {
 """What each function reads, by the name of its folder."""
 SANDBOX_FUNCTIONS = frozenset({"slots", "dispatch", "workspaces"})
 """Those that are deployed only where there are sandboxes."""
-SANDBOX_PORT = 8080
-"""Where a supervisor listens in its task."""
-EGRESS_PORT, EGRESS_CONTROL_PORT = 3128, 3129
-"""Where the egress proxy listens to sandboxes, and to `dispatch`."""
-TOOLS_UID = 10001
-"""The user that tools are in a sandbox, to whom all its files belong."""
