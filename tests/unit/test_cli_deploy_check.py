@@ -211,7 +211,7 @@ def test_an_account_that_has_everything(check):
     assert [line["detail"] for line in found["Deployed"]] == ["Mine-Data is UPDATE_COMPLETE"]
     said = [line["detail"] for line in found["Quota"]]
     assert said[0].startswith("300 starts")
-    assert said[1].startswith("1,250 turns a second")
+    assert said[1].startswith("1,250 runs a second")
     assert said[2].startswith("10,000 requests")
     assert said[3].startswith("500 new WebSockets")
 
