@@ -1,7 +1,8 @@
 """What wakes an operator, and why (docs/aws.md says what to do then).
 
 An alarm is about what does not heal by itself, or heals so often that something is wrong. Missing
-data is silence, which is health, but for the sweeps: without them nothing heals.
+data is silence, which is health, but for the sweeps, without which nothing heals, and for tasks
+that should always be there.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def alarms(watched: Watched) -> Iterator[Alarm]:
     """All of an installation."""
     yield from _of_sessions(watched)
     yield from _of_the_api(watched)
+    yield from _of_the_stream_service(watched)
     yield from _of_throttles(watched)
     for function in watched.functions:
         yield from _of_a_function(function)
@@ -117,6 +119,25 @@ def _of_the_api(watched: Watched) -> Iterator[Alarm]:
         says="Clients are refused with 429, by their workspace's limit or the account's.",
         metric=watched.own("TooManyRequests"),
         threshold=50,
+    )
+
+
+def _of_the_stream_service(watched: Watched) -> Iterator[Alarm]:
+    service = watched.stream_service
+    if service is None:
+        return
+    yield Alarm(
+        name="StreamServiceMissing",
+        says="No task of the stream service answers its load balancer.",
+        metric=watched.of_tasks(service, "HealthyHostCount", "Maximum"),
+        threshold=1,
+        is_absence=True,
+    )
+    yield Alarm(
+        name="StreamServiceErrors",
+        says="Tasks of the stream service answer 5xx.",
+        metric=watched.of_tasks(service, "HTTPCode_Target_5XX_Count", "Sum"),
+        threshold=5,
     )
 
 

@@ -69,6 +69,7 @@ def build(app: App, context: Context) -> None:
     )
     # The role by which API Gateway writes logs is the account's, and `Api` makes it.
     live.add_stack_dependency(api)
+    service = None
     if context.stream_service:
         service = StreamService(
             app,
@@ -85,6 +86,7 @@ def build(app: App, context: Context) -> None:
         rest_api=api.rest_api,
         reaper=engine.reaper,
         slots=sandboxes.slots if sandboxes else None,
+        stream_service=service,
         functions=[
             *(*engine.functions, api.function, api.stream, live.websocket, live.fan_out),
             *(sandboxes.functions if sandboxes else ()),

@@ -121,9 +121,9 @@ class Live(Stack):
 
     def _fan_out(self) -> Function:
         """The second and last consumer of the stream, which a third would throttle. It sees what
-        rings and nothing else. One invocation a shard at a time; what it fails at for five minutes
-        is told to the queue, and the cursors of those it concerns stay where they are: the next
-        event of the feed, or the client that comes back, is served from there.
+        rings and nothing else. One invocation a shard at a time; what it fails at for five minutes,
+        however often, is told to the queue, and the cursors of those it concerns stay where they
+        are: the next event of the feed, or the client that comes back, is served from there.
         """
         function = self._function("fan_out", FanOutEnvironment(**self._store()))
         self._permissions.serve_listeners(function)
@@ -135,7 +135,6 @@ class Live(Stack):
                 max_batching_window=Duration.seconds(0),
                 bisect_batch_on_error=True,
                 report_batch_item_failures=True,
-                retry_attempts=10,
                 max_record_age=Duration.minutes(5),
                 on_failure=sources.SqsDlq(self.failures),
                 filters=[lambda_.FilterCriteria.filter(pattern) for pattern in schema.DOORBELLS],

@@ -67,7 +67,7 @@ class StreamService(Stack):
         vpc = self._vpc()
         outside, inside = self._security_groups(vpc)
         service = self._service(vpc, inside, self._task(data, state_machine_arn))
-        self._load_balancer(vpc, outside, service)
+        self.balancer, self.tasks = self._load_balancer(vpc, outside, service)
 
     def permit(
         self,
@@ -128,7 +128,8 @@ class StreamService(Stack):
 
     def _load_balancer(
         self, vpc: ec2.Vpc, outside: ec2.SecurityGroup, service: ecs.FargateService
-    ) -> None:
+    ) -> tuple[elb.ApplicationLoadBalancer, elb.ApplicationTargetGroup]:
+        """With what it sends requests to."""
         balancer = elb.ApplicationLoadBalancer(
             self,
             "LoadBalancer",
@@ -151,7 +152,7 @@ class StreamService(Stack):
             certificates=[certificate],
             ssl_policy=elb.SslPolicy.RECOMMENDED_TLS,
         )
-        listener.add_targets(
+        tasks = listener.add_targets(
             "Tasks",
             port=SERVICE_PORT,
             protocol=elb.ApplicationProtocol.HTTP,
@@ -165,6 +166,7 @@ class StreamService(Stack):
             value=balancer.load_balancer_dns_name,
             description="What the name of the certificate must point to.",
         )
+        return balancer, tasks
 
     # ------------------------------------------------------------ the tasks
     def _service(

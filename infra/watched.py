@@ -13,6 +13,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from freehold.adapters.dynamodb import schema
 from infra.function import Function
+from infra.stream_service import StreamService
 
 NAMESPACE = "Freehold"
 """Of the metrics that the functions emit themselves (`functions/observability.py`)."""
@@ -32,6 +33,7 @@ class Watched:
     reaper: Function
     slots: Function | None
     """None where there are no sandboxes."""
+    stream_service: StreamService | None
     functions: Sequence[Function]
     stream_consumers: Sequence[Function]
     dead_letters: Sequence[sqs.Queue] = ()
@@ -43,6 +45,20 @@ class Watched:
             metric_name=name,
             dimensions_map={"installation": self.installation, **dimensions},
             statistic="Sum",
+        )
+
+    def of_tasks(self, service: StreamService, name: str, statistic: str) -> cloudwatch.Metric:
+        """What the load balancer counts of its tasks. The CDK's own metric would cut the name of
+        the load balancer out of another stack's output.
+        """
+        return cloudwatch.Metric(
+            namespace="AWS/ApplicationELB",
+            metric_name=name,
+            dimensions_map={
+                "LoadBalancer": service.balancer.load_balancer_full_name,
+                "TargetGroup": service.tasks.target_group_full_name,
+            },
+            statistic=statistic,
         )
 
     def throttled_requests(self) -> Mapping[str, cloudwatch.Metric]:

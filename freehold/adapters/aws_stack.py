@@ -59,6 +59,14 @@ class AwsStack:
         status: str = self._describe()["StackStatus"]
         return status
 
+    def template(self) -> Mapping[str, Any]:
+        """As it is deployed. Raises StackMissing, StackUnusable."""
+        answer = self._call(
+            "cloudformation", lambda client: client.get_template(StackName=self.name)
+        )
+        template: Mapping[str, Any] = answer["TemplateBody"]
+        return template
+
     def store_secret(self, secret_arn: str, value: str) -> None:
         """Makes `value` the secret's current one. Raises StackUnusable."""
         self._call(

@@ -57,5 +57,17 @@ class Assembly:
 
     def reserved_concurrency(self) -> int:
         """Of all functions together."""
-        functions = self.resources("AWS::Lambda::Function")
-        return sum(int(f.get("ReservedConcurrentExecutions", 0)) for f in functions)
+        return sum(reserved_concurrency(template) for template in self.stacks.values())
+
+    def data_stack(self) -> str | None:
+        """The name of the stack that has the table; None where it is not among these."""
+        return next((name for name in self.stacks if name.endswith("-Data")), None)
+
+
+def reserved_concurrency(template: Mapping[str, Any]) -> int:
+    """Of all functions of a stack together."""
+    return sum(
+        int(resource.get("Properties", {}).get("ReservedConcurrentExecutions", 0))
+        for resource in template.get("Resources", {}).values()
+        if resource["Type"] == "AWS::Lambda::Function"
+    )

@@ -32,7 +32,8 @@ def check(
 ) -> None:
     """Check credentials, Region, bootstrap and quotas, and say what the deployment would cost.
 
-    Reads only, and nothing that AWS charges for. Exit code 1 when something is missing.
+    Reads only; of a deployed installation one item of the table, which is all that AWS charges
+    for. Exit code 1 when something is missing.
     """
     from freehold.cli.deploy_checks import deploy_checks  # noqa: PLC0415 - no other command pays
 

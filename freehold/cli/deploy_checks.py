@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from freehold import keys
 from freehold.adapters.aws_account import AccountUnusable, AwsAccount
 from freehold.adapters.aws_clients import client
-from freehold.adapters.aws_stack import AwsStack, StackMissing, StackUnusable
+from freehold.adapters.aws_stack import AwsStack, StackMissing, StackUnusable, in_one_line
 from freehold.aws_cost import (
     Counts,
     Functions,
@@ -21,8 +22,10 @@ from freehold.aws_cost import (
     sandbox_of,
     total,
 )
-from freehold.cli.assembly import Assembly, AssemblyUnusable
+from freehold.bootstrap_aws import records
+from freehold.cli.assembly import Assembly, AssemblyUnusable, reserved_concurrency
 from freehold.cli.checks import Check
+from freehold.schema import VERSION, Schema, refusal, schema_of
 
 _TRANSITIONS_OF_A_RUN = 4
 _NEVER_RESERVED = 100
@@ -75,6 +78,7 @@ def _of_account(assembly: Assembly) -> Iterator[Check]:
     yield Check("Credentials", "ok", identity)
     yield _bootstrap(account, assembly)
     yield from _stacks(assembly)
+    yield from _table(assembly)
     yield _concurrency(account, assembly)
     rates = [*_RATES]
     if list(assembly.resources("AWS::ApiGatewayV2::Api")):
@@ -120,6 +124,37 @@ def _stacks(assembly: Assembly) -> Iterator[Check]:
             yield Check("Deployed", "ok", f"{name} is {status}")
 
 
+def _table(assembly: Assembly) -> Iterator[Check]:
+    """Whether this release knows what the table of the installation holds, which its functions do
+    not ask; nothing where there is none yet.
+    """
+    name, stack = "Table", assembly.data_stack()
+    if stack is None:
+        return
+    try:
+        found = _schema(AwsStack(stack, client))
+    except StackMissing:
+        return
+    except StackUnusable as failed:
+        remedy = "allow cloudformation:DescribeStacks and dynamodb:BatchGetItem"
+        yield Check(name, "note", str(failed), remedy)
+        return
+    if found.version > VERSION:
+        yield Check(name, "missing", refusal(found), "check that release out, or a later one")
+    elif found.version < VERSION:
+        known = f"schema version {found.version}" if found.release else "no schema version recorded"
+        remedy = f"freehold migrate --stack {stack}, after the deployment"
+        yield Check(name, "note", f"{known}; this release has {VERSION}", remedy)
+    else:
+        yield Check(name, "ok", f"schema version {VERSION}")
+
+
+def _schema(data: AwsStack) -> Schema:
+    """Of the deployed table. Raises StackMissing, StackUnusable."""
+    with in_one_line(data.name):
+        return schema_of(records(data.output("TableName")).get([keys.SCHEMA])[0])
+
+
 def _concurrency(account: AwsAccount, assembly: Assembly) -> Check:
     """A session holds one invocation while it works, and so does a stream while it is open."""
     name, raise_it = "Lambda concurrency", _increase("lambda", "L-B99A9384")
@@ -130,12 +165,26 @@ def _concurrency(account: AwsAccount, assembly: Assembly) -> Check:
     wanted = assembly.reserved_concurrency()
     detail = f"{found.limit} at once, {found.unreserved} of them unreserved"
     if wanted and found.unreserved - wanted < _NEVER_RESERVED:
-        least = f"{detail}; {wanted} are to be reserved, and {_NEVER_RESERVED} must be left"
-        return Check(name, "missing", least, f"reserved_concurrency, or {raise_it}")
+        detail = f"{detail}; {wanted} are to be reserved, and {_NEVER_RESERVED} must be left"
+        try:
+            held = sum(_held(stack) for stack in assembly.stacks)
+        except StackUnusable as failed:
+            return Check(name, "note", f"{detail}: {failed}", "allow cloudformation:GetTemplate")
+        if found.unreserved + held - wanted < _NEVER_RESERVED:
+            return Check(name, "missing", detail, f"reserved_concurrency, or {raise_it}")
+        return Check(name, "ok", f"{detail}; {held} of them are")
     if found.unreserved < _FEW_SESSIONS:
         few = f"{detail}: no more sessions than that work at the same time"
         return Check(name, "note", few, raise_it)
     return Check(name, "ok", detail)
+
+
+def _held(stack: str) -> int:
+    """What its functions have reserved already, which nobody else can have meanwhile."""
+    try:
+        return reserved_concurrency(AwsStack(stack, client).template())
+    except StackMissing:
+        return 0
 
 
 def _rate(account: AwsAccount, service: str, name: str, what: str) -> Check:

@@ -30,11 +30,16 @@ class NotServed(Exception):
 
 def read_stream(client: Anthropic, session_id: str, patience: float) -> int:
     """How many events a stream has from the first to the one that says idle. Raises StepFailed."""
-    with client.beta.sessions.events.with_streaming_response.stream(
-        session_id, extra_headers={"Last-Event-ID": "0"}
-    ) as answer:
-        lines = (line.partition("event:") for line in answer.iter_lines())
-        return _until_idle((kind.strip() for _, found, kind in lines if found), patience)
+    import httpx2  # noqa: PLC0415 - few commands pay
+
+    try:
+        with client.beta.sessions.events.with_streaming_response.stream(
+            session_id, extra_headers={"Last-Event-ID": "0"}
+        ) as answer:
+            lines = (line.partition("event:") for line in answer.iter_lines())
+            return _until_idle((kind.strip() for _, found, kind in lines if found), patience)
+    except httpx2.HTTPError as broken:  # once a stream has begun the client passes it on
+        raise StepFailed(f"broke off: {broken or type(broken).__name__}", AT_NIGHT) from broken
 
 
 def read_socket(url: str | None, key: str, session_id: str, patience: float) -> int:

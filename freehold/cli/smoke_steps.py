@@ -156,7 +156,13 @@ class Smoke:
                 remedy = "set FREEHOLD_API_KEY, or use credentials that may write the table"
                 raise StepFailed(str(failed), remedy) from failed
             found = next(k.id for k in listed if self._key.endswith(k.last_characters))
-            self._made.append(("key", lambda: keys.revoke_key(store, found)))
+            self._remember("key", found)
+
+            def revoke() -> None:
+                with in_one_line(data.name):
+                    keys.revoke_key(store, found)
+
+            self._made.append(("key", revoke))
         self._client = _client(self._base_url, self._key)
         return found
 
@@ -231,14 +237,17 @@ class Smoke:
         """Everything, newest first, whatever of it fails."""
         import anthropic  # noqa: PLC0415 - loaded by now
 
+        from freehold.adapters.aws_stack import StackUnusable  # noqa: PLC0415 - as above
+
         left = []
         for kind, remove in reversed(self._made):
             try:
                 remove()
-            except anthropic.AnthropicError:
-                left.append(f"{kind} {self._ids.get(kind, '')}".strip())
+            except (anthropic.AnthropicError, StackUnusable):
+                left.append(f"{kind} {self._ids[kind]}")
         if left:
-            raise StepFailed(f"still there: {', '.join(left)}", "delete them by the API")
+            remedy = "delete them by the API; a key: freehold keys revoke"
+            raise StepFailed(f"still there: {', '.join(left)}", remedy)
         return ", ".join(kind for kind, _ in reversed(self._made))
 
 

@@ -11,13 +11,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from freehold import keys, listeners
-from freehold.errors import AuthenticationFailed, InvalidRequest, StaleRead, Unavailable
+from freehold.errors import (
+    AmbiguousWrite,
+    AuthenticationFailed,
+    InvalidRequest,
+    StaleRead,
+    Unavailable,
+)
 from freehold.ports import Condition, Write
-from freehold.services.followers import caller_item, caller_of_item, still_subscribed
+from freehold.services.followers import (
+    caller_item,
+    caller_of_item,
+    look_up,
+    still_subscribed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from freehold.keys import Key
     from freehold.ports import App, Item
     from freehold.services.followers import Listener
     from freehold.services.keys import Caller
@@ -50,37 +62,43 @@ def caller_of(app: App, connection_id: str) -> tuple[Caller, int]:
 
 def forget(app: App, connection_id: str) -> None:
     """Deletes all there is of a connection; of one that is unknown, nothing. It goes first, so that
-    nothing is added behind the look at what it follows.
+    nothing is added behind the look at what it follows. Raises Unavailable.
     """
-    place = keys.connection(connection_id)
-    app.records.write([Write(place, delete=True)])
+    _delete(app, [keys.connection(connection_id)])
     _drop(app, connection_id, [topic for topic, _ in _followed(app, connection_id)])
 
 
 # ---------------------------------------------------------------- what it follows
 def subscribe(app: App, listener: Listener, *, most: int) -> None:
     """The feed's next doorbell is the record of this row. Raises InvalidRequest when the connection
-    follows the feed already or `most` others, AuthenticationFailed when it is not open.
+    follows the feed already or `most` others, AuthenticationFailed when it is not open,
+    Unavailable.
     """
     if len(list(_followed(app, listener.connection_id))) >= most:
         raise InvalidRequest(f"At most {most} subscriptions on one connection.")
     is_new = Condition("", "absent", reason="not subscribed yet")
     mine: Item = {"session_id": listener.session_id, "expires_at": listener.expires_at}
     place = keys.connection_feed(listener.connection_id, listener.topic)
-    try:
-        app.records.write(
-            [
-                Write(keys.connection(listener.connection_id), conditions=(_EXISTS,)),
-                Write(place, put=mine, conditions=(is_new,)),
-                Write(listener.key, put=listener.to_item()),
-            ]
-        )
-    except StaleRead as stale:
-        if _EXISTS.reason in stale.failed:
-            raise AuthenticationFailed("This connection is not open.") from None
-        if not stale.failed:
-            raise Unavailable("The store did not take the write in time.") from None
-        raise InvalidRequest(f"Already subscribed to thread {listener.thread_id}.") from None
+    writes = [
+        Write(keys.connection(listener.connection_id), conditions=(_EXISTS,)),
+        Write(place, put=mine, conditions=(is_new,)),
+        Write(listener.key, put=listener.to_item()),
+    ]
+    for _ in range(app.settings.write_attempts):
+        try:
+            app.records.write(writes)
+        except AmbiguousWrite:
+            continue  # whether it landed, the next attempt is told
+        except StaleRead as stale:
+            if not stale.failed:
+                continue  # met another action of the same connection
+            if _EXISTS.reason in stale.failed:
+                raise AuthenticationFailed("This connection is not open.") from None
+            if _stands(app, listener):
+                return
+            raise InvalidRequest(f"Already subscribed to thread {listener.thread_id}.") from None
+        return
+    raise Unavailable("The store did not take the write in time.")
 
 
 def unsubscribe(app: App, connection_id: str, session_id: str, thread_id: str | None) -> None:
@@ -130,4 +148,23 @@ def _drop(app: App, connection_id: str, topics: Sequence[str]) -> None:
         batch = topics[start : start + _BATCH]
         listening = [keys.socket_listener(topic, connection_id) for topic in batch]
         mine = [keys.connection_feed(connection_id, topic) for topic in batch]
-        app.records.write([Write(place, delete=True) for place in (*listening, *mine)])
+        _delete(app, [*listening, *mine])
+
+
+def _delete(app: App, places: Sequence[Key]) -> None:
+    """Whoever else writes these rows meanwhile, a fan-out that moves a cursor. Raises
+    Unavailable.
+    """
+    for _ in range(app.settings.write_attempts):
+        try:
+            app.records.write([Write(place, delete=True) for place in places])
+        except (StaleRead, AmbiguousWrite):
+            continue
+        return
+    raise Unavailable("The store did not take the write in time.")
+
+
+def _stands(app: App, listener: Listener) -> bool:
+    """Whether this very subscription is in the table: an attempt whose answer was lost."""
+    found = look_up(app, listener.topic, [listener.connection_id])
+    return bool(found) and found[0].subscription == listener.subscription

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOMENT = 1.0
 """Seconds that one connection may keep a batch waiting."""
+_PAGES = 8
+"""Of a feed at a time, about a megabyte each: who stands where nobody else does reads alone."""
 
 
 class Delivery:
@@ -84,7 +86,10 @@ class Delivery:
         with self._reading:
             found = self._pages.get(listener.cursor)
             if found is None:
-                found = self._pages[listener.cursor] = self._read(listener)
+                found = self._read(listener)
+                if len(self._pages) == _PAGES:
+                    del self._pages[next(iter(self._pages))]
+                self._pages[listener.cursor] = found
             return found
 
     def _read(self, listener: Listener) -> list[Frame]:

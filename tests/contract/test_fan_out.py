@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
@@ -158,6 +159,21 @@ def test_all_who_stand_at_one_place_are_served_by_one_reading(world):
     world.invoke(handler=make_handler(replace(app, log=log), world.gateway, Inline()))
     assert {client.last for client in clients} == {world.end}
     assert len(reads) == 2  # what follows, and that nothing follows then
+
+
+def test_a_batch_has_a_few_pages_of_a_feed_in_memory_however_far_apart_its_followers_are(world):
+    for _ in range(30):
+        world.bench.say("z" * 120_000, drain=False)
+    world.pending.clear()
+    clients = [world.follow(f"c{n}", after_seq=n) for n in range(20)]
+    tracemalloc.start()
+    try:
+        world.settle()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {client.last for client in clients} == {world.end}
+    assert most < 20_000_000  # each has two pages to read, of a megabyte each
 
 
 def test_an_event_over_the_size_of_a_message_is_a_stub(world):

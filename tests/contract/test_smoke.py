@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from tests.servers import server_process
+from tests.servers import Server, server_process
 
 STEPS = [
     *("stacks", "key", "agent", "environment", "session", "message", "idle", "events"),
@@ -142,6 +142,54 @@ def test_a_model_that_refuses_is_named_and_what_was_made_is_deleted(tmp_path):
         assert failed["remedy"] == "freehold model-key set --stack Freehold-Data"
         assert (cleaned["name"], cleaned["status"]) == ("clean up", "ok")
         assert server.request("GET", "/v1/sessions").json()["data"] == []
+
+
+class _Cutting(BaseHTTPRequestHandler):
+    """Passes requests on to `server`, but for streams, which end in the middle of a frame."""
+
+    server_: Server
+
+    def do_GET(self):
+        if self.path.partition("?")[0].endswith("/events/stream"):
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("content-length", "1000")
+            self.end_headers()
+            self.wfile.write(b"event: session.status_idle_")
+        else:
+            self._pass_on()
+
+    def do_POST(self):
+        self._pass_on()
+
+    do_DELETE = do_POST  # noqa: N815 - the base's way of naming
+
+    def _pass_on(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        kept = ("authorization", "anthropic-beta", "anthropic-version", "content-type")
+        headers = {name: self.headers[name] for name in kept if name in self.headers}
+        answer = self.server_.http.request(
+            self.command, self.server_.url + self.path, headers=headers, content=body
+        )
+        self.send_response(answer.status_code)
+        self.send_header("content-type", answer.headers["content-type"])
+        self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_stream_that_breaks_off_is_one_line_and_what_was_made_is_deleted(server):
+    with _listening(type("Own", (_Cutting,), {"server_": server})) as url:
+        places = ["--base-url", url, "--websocket-url", "ws://127.0.0.1:9"]
+        code, steps, _ = _smoke(*places, environment={"FREEHOLD_API_KEY": server.key})
+    failed, cleaned = steps[-2:]
+    assert (code, failed["name"], failed["status"]) == (1, "stream", "failed"), steps
+    assert failed["detail"].startswith("broke off")
+    assert "At 2 AM" in failed["remedy"]
+    assert (cleaned["name"], cleaned["status"]) == ("clean up", "ok")
 
 
 class _Denying(BaseHTTPRequestHandler):

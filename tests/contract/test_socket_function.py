@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from freehold import keys
-from freehold.errors import ConnectionBusy
+from freehold.errors import AmbiguousWrite, ConnectionBusy, StaleRead
 from freehold.services import keys as api_keys
 from functions.socket.actions import MAX_SUBSCRIPTIONS
 from functions.websocket.handler import make_handler
@@ -157,6 +157,59 @@ def test_one_that_leaves_while_it_subscribes_leaves_nothing(server, handler, gat
         "authentication_error"
     )
     assert server.app.records.query(keys.connection(socket.name).pk).items == ()
+
+
+class Contested:
+    """The store where a transaction ends as `outcome` says, as many as `spared` after the next: it
+    met another one of the same rows, or its answer was lost, whether it `lands` or not.
+    """
+
+    def __init__(self, records, outcome, *, lands=False):
+        self._records = records
+        self._outcome = outcome
+        self._lands = lands
+        self.spared = -1
+
+    def __getattr__(self, name):
+        return getattr(self._records, name)
+
+    def write(self, writes):
+        self.spared -= 1
+        if self.spared != -1 or self._lands:
+            self._records.write(writes)
+        if self.spared == -1:
+            raise self._outcome
+
+
+OUTCOMES = [(StaleRead(), False), (AmbiguousWrite(), False), (AmbiguousWrite(), True)]
+
+
+@pytest.mark.parametrize("spared", [0, 1])
+@pytest.mark.parametrize(("outcome", "lands"), OUTCOMES, ids=["met", "lost", "landed"])
+def test_one_that_leaves_while_its_cursor_is_moved_leaves_nothing(
+    server, handler, gateway, session, outcome, lands, spared
+):
+    """Rows that a fan-out writes at the same moment are deleted all the same."""
+    socket = Socket(server, handler, gateway)
+    socket.ask(action="subscribe", session_id=session)
+    records = Contested(server.app.records, outcome, lands=lands)
+    records.spared = spared
+    disconnect(make_handler(replace(server.app, records=records), gateway), socket.name)
+    assert records.spared < -1
+    assert server.app.records.query(keys.connection(socket.name).pk).items == ()
+
+
+@pytest.mark.parametrize(("outcome", "lands"), OUTCOMES, ids=["met", "lost", "landed"])
+def test_subscriptions_that_are_made_at_the_same_moment_are_each_made(
+    server, gateway, session, outcome, lands
+):
+    """Each touches the row of the connection, and one that met another is no refusal."""
+    records = Contested(server.app.records, outcome, lands=lands)
+    socket = Socket(server, make_handler(replace(server.app, records=records), gateway), gateway)
+    records.spared = 0
+    assert socket.ask(action="subscribe", session_id=session) is None
+    assert socket.ask(action="subscribe", session_id=session)["type"] == "error"
+    socket.ask(action="unsubscribe", session_id=session)
 
 
 def test_an_answer_over_the_size_of_a_message_names_its_events(server, session, socket):

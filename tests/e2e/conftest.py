@@ -135,8 +135,8 @@ def create_key(url, *options):
     return made.stdout.strip()
 
 
-def run_freehold(url, *arguments, given=None):
-    """The command line with credentials of the emulated account."""
+def run_freehold(url, *arguments, given=None, key=None):
+    """The command line with credentials of the emulated account, and a client's `key`."""
     return subprocess.run(
         [sys.executable, "-m", "freehold.cli", *arguments],
         env={
@@ -146,6 +146,7 @@ def run_freehold(url, *arguments, given=None):
             "AWS_SECRET_ACCESS_KEY": "none",
             "AWS_DEFAULT_REGION": REGION,
             "NO_PROXY": "127.0.0.1",
+            **({} if key is None else {"FREEHOLD_API_KEY": key}),
         },
         input=given,
         capture_output=True,

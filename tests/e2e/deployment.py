@@ -144,11 +144,25 @@ def _known(template: dict[str, Any]) -> dict[str, Any]:
     return {**template, "Resources": kept}
 
 
+def _read(value: Any, stacks: frozenset[str]) -> Any:
+    """A piece of a template, without what it reads of stacks that are not deployed: no emulator
+    has the stream service.
+    """
+    if isinstance(value, list):
+        return [_read(part, stacks) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("Fn::GetStackOutput", {}).get("StackName", "") not in {"", *stacks}:
+        return "not deployed"
+    return {name: _read(part, stacks) for name, part in value.items()}
+
+
 def _template_url(deployment: Deployment, stack: str) -> str:
     """Of the stack's template, uploaded: in a request it may have 51,200 bytes."""
     s3 = deployment.clients("s3")
     s3.create_bucket(Bucket=TEMPLATES)
-    body = json.dumps(_known(deployment.assembly.template(stack))).encode()
+    deployed = frozenset(f"Freehold-{name}" for name in deployment.assembly.stacks)
+    body = json.dumps(_read(_known(deployment.assembly.template(stack)), deployed)).encode()
     s3.put_object(Bucket=TEMPLATES, Key=stack, Body=body)
     return f"https://s3.{REGION}.amazonaws.com/{TEMPLATES}/{stack}"
 

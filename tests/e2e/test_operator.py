@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import run_freehold
-from tests.e2e.test_session import ask, bash, begin
+from tests.contract.test_sdk import script, types_of
+from tests.e2e.conftest import create_key, run_freehold
+from tests.e2e.test_session import ask, bash, begin, until, until_idle
 
 pytestmark = pytest.mark.timeout(300)  # each command is a process of its own
 STACK = ("--stack", "Freehold-Data")
@@ -65,6 +66,26 @@ def test_a_log_that_was_changed_in_the_table(account, client):
     )
     (found,) = freehold(account, "audit", "verify", session.id, code=1)
     assert found["damaged"] == ["edited"]
+
+
+def test_all_that_runs_in_a_workspace_is_stopped_and_nothing_else(account, client):
+    key = create_key(account.deployment.url, "--workspace", "stopped")
+    mine, other = account.client(api_key=key), begin(client)
+    sessions = [begin(mine), begin(mine)]
+    for of, session in [(mine, sessions[0]), (mine, sessions[1]), (client, other)]:
+        of.beta.sessions.events.send(session.id, events=[script(bash("sleep 300"))])
+        until(of, session, lambda events: "agent.tool_use" in types_of(events))
+    place = ("--base-url", account.url)
+    done = run_freehold(account.deployment.url, "stop", "--all", "--json", *place, key=key)
+    assert done.returncode == 0, done.stderr
+    *stopped, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {s["session_id"]: s["outcome"] for s in stopped} == {
+        session.id: "stopped" for session in sessions
+    }
+    assert last == {"ok": True, "sessions": 2}
+    assert client.beta.sessions.retrieve(other.id).status == "running"
+    client.beta.sessions.events.send(other.id, events=[{"type": "user.interrupt"}])
+    until_idle(client, other)
 
 
 def test_a_stack_that_is_not_there_is_one_line(account):

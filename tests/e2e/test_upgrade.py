@@ -150,6 +150,7 @@ def test_the_account_is_checked_before_a_deployment(installation, assemblies):
     by_name = {check["name"]: check for check in found["checks"]}
     assert by_name["Bootstrap"]["detail"] == "version 30"
     assert "COMPLETE" in by_name["Deployed"]["detail"]
+    assert by_name["Table"]["remedy"].startswith("freehold migrate --stack Freehold-Data")
     assert by_name["Session-hour"]["status"] == "ok"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.infra.synthesis import synthesize
@@ -12,6 +14,12 @@ SANDBOXES = {
     "sandbox_s3_prefix_list": "pl-6da54004",
     "egress_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/freehold-egress:1",
     "sandbox_file_systems": 2,
+}
+
+SERVICE = {
+    "stream_service": "true",
+    "stream_service_certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+    "stream_service_metrics_port": "9464",
 }
 
 
@@ -35,6 +43,17 @@ def sandboxed(assembly, tmp_path_factory):
         layer=str(assembly.folder.parent / "layer"),
         **SANDBOXES,
     )
+
+
+@pytest.fixture(scope="session")
+def served(assembly, tmp_path_factory):
+    """The same with the stream service, which is the last of its stacks."""
+    found = synthesize(
+        tmp_path_factory.mktemp("served") / "out",
+        layer=str(assembly.folder.parent / "layer"),
+        **SERVICE,
+    )
+    return replace(found, stacks=(*found.stacks, "StreamService"))
 
 
 @pytest.fixture(params=["assembly", "sandboxed"])

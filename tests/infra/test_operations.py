@@ -16,6 +16,8 @@ from tests.infra.templates import ALWAYS, flattened
 OF_AWS = {
     ("AWS/ApiGateway", "5XXError"): {"ApiName"},
     ("AWS/ApiGateway", "Latency"): {"ApiName"},
+    ("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count"): {"LoadBalancer", "TargetGroup"},
+    ("AWS/ApplicationELB", "HealthyHostCount"): {"LoadBalancer", "TargetGroup"},
     ("AWS/DynamoDB", "ReadThrottleEvents"): {"TableName"},
     ("AWS/DynamoDB", "WriteThrottleEvents"): {"TableName"},
     ("AWS/DynamoDB", "ConsumedReadCapacityUnits"): {"TableName"},
@@ -236,14 +238,33 @@ def test_queues_that_a_stack_brings_are_watched(assembly, tmp_path):
         assert [name for name in queues if name in read]
 
 
-def test_the_document_says_of_every_alarm_what_to_look_at(sandboxed):
+def test_the_stream_service_is_watched_where_there_is_one(served):
+    """Where no task is there to be counted, nothing is counted: that is no silence."""
+    alarms = {n: a for n, a in _alarms(served).items() if n.startswith("StreamService")}
+    assert set(alarms) == {"StreamServiceMissing", "StreamServiceErrors"}
+    (group,) = served.all("AWS::ElasticLoadBalancingV2::TargetGroup")
+    (balancer,) = served.all("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    for alarm in alarms.values():
+        namespace, metric, dimensions = _metric(alarm)
+        assert OF_AWS[namespace, metric] == set(dimensions)
+        assert group.name in json.dumps(dimensions["TargetGroup"])
+        assert balancer.name in json.dumps(dimensions["LoadBalancer"])
+    missing = alarms["StreamServiceMissing"]
+    assert missing["TreatMissingData"] == "breaching"
+    assert (missing["Statistic"], missing["ComparisonOperator"], missing["Threshold"]) == (
+        *("Maximum", "LessThanThreshold"),
+        1,
+    )
+
+
+def test_the_document_says_of_every_alarm_what_to_look_at(sandboxed, served):
     text = (ROOT / "docs/aws.md").read_text()
     section = text.partition("## At 2 AM")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
     documented = [
         re.compile(p.replace("*", r"\w+")) for r in rows for p in re.findall("`(.+?)`", r)
     ]
-    names = [*_alarms(sandboxed), "DeadLetters"]
+    names = [*_alarms(sandboxed), *_alarms(served), "DeadLetters"]
     assert not [name for name in names if not any(d.fullmatch(name) for d in documented)]
     assert not [d.pattern for d in documented if not any(d.fullmatch(name) for name in names)]
 

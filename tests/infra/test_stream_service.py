@@ -9,27 +9,19 @@ import pytest
 
 from freehold.settings import Settings
 from freehold.settings_aws import PREFIX, START, ServiceEnvironment
-from tests.infra.synthesis import ROOT, synthesize
+from tests.infra.conftest import SERVICE
+from tests.infra.synthesis import ROOT
 from tests.infra.templates import listed
 
-CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/1"
 HOURS = 730
 DOLLARS_AN_HOUR = {"balancer": 0.0225, "processor": 0.03238, "gigabyte": 0.00356, "address": 0.005}
 """us-east-1 on 2026-09-23, Fargate on ARM."""
 
 
 @pytest.fixture(scope="module")
-def service(assembly, tmp_path_factory):
+def service(served):
     """Its stack alone; the others are as without it."""
-    folder = tmp_path_factory.mktemp("service") / "out"
-    found = synthesize(
-        folder,
-        layer=str(assembly.folder.parent / "layer"),
-        stream_service="true",
-        stream_service_certificate_arn=CERTIFICATE,
-        stream_service_metrics_port="9464",
-    )
-    return replace(found, stacks=("StreamService",))
+    return replace(served, stacks=("StreamService",))
 
 
 def containers(service):
@@ -72,7 +64,9 @@ def test_the_fixed_price_of_a_month(service):
 def test_clients_reach_the_load_balancer_over_tls_and_it_alone_reaches_the_tasks(service):
     (listener,) = service.all("AWS::ElasticLoadBalancingV2::Listener")
     assert (listener.properties["Port"], listener.properties["Protocol"]) == (443, "HTTPS")
-    assert listener.properties["Certificates"] == [{"CertificateArn": CERTIFICATE}]
+    assert listener.properties["Certificates"] == [
+        {"CertificateArn": SERVICE["stream_service_certificate_arn"]}
+    ]
     assert "TLS13" in listener.properties["SslPolicy"]
     groups = {g.name: g.properties for g in service.all("AWS::EC2::SecurityGroup")}
     (outside,) = [name for name, g in groups.items() if "SecurityGroupIngress" in g]

@@ -12,7 +12,10 @@ from urllib.parse import parse_qs
 import pytest
 import typer
 
+from freehold import keys
+from freehold.adapters.dynamodb.attributes import from_item, from_key
 from freehold.cli.deploy import deploy
+from freehold.schema import VERSION, current_item
 
 PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 DENIED = {
@@ -28,7 +31,10 @@ ERROR = """<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>
 STACKS = """<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">
 <DescribeStacksResult><Stacks><member><StackName>x</StackName>
 <CreationTime>2026-01-01T00:00:00Z</CreationTime><StackStatus>{status}</StackStatus>
+<Outputs><member><OutputKey>TableName</OutputKey><OutputValue>Table</OutputValue></member></Outputs>
 </member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+TEMPLATE = """<GetTemplateResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">
+<GetTemplateResult><TemplateBody>{body}</TemplateBody></GetTemplateResult></GetTemplateResponse>"""
 QUOTAS = {
     "states": {
         "StartExecution throttle token refill rate per second": 300,
@@ -46,6 +52,8 @@ OPERATIONS = {
     "GetCallerIdentity": "_identity",
     "GetParameter": "_parameter",
     "DescribeStacks": "_stack",
+    "GetTemplate": "_template",
+    "BatchGetItem": "_items",
     "GetAccountSettings": "_settings",
     "ListServiceQuotas": "_quotas",
 }
@@ -53,12 +61,16 @@ OPERATIONS = {
 
 @dataclass
 class Facts:
-    """What the account has. `denied` are operations that the caller may not ask for."""
+    """What the account has. `denied` are operations that the caller may not ask for, `schema` is
+    the item of the table, `reserved` what the deployed functions have.
+    """
 
     bootstrap: str | None = "30"
     limit: int = 1000
     unreserved: int = 1000
     stacks: dict = field(default_factory=dict)
+    schema: dict | None = field(default_factory=current_item)
+    reserved: int = 0
     denied: set = field(default_factory=set)
     is_known: bool = True
     asked: list = field(default_factory=list)
@@ -85,7 +97,8 @@ class Account(BaseHTTPRequestHandler):
         self.facts.asked.append(operation)
         if operation in self.facts.denied:
             said = ERROR.format(code="AccessDenied", message=DENIED["message"])
-            self._send(403, said if operation == "DescribeStacks" else json.dumps(DENIED))
+            is_xml = operation in {"DescribeStacks", "GetTemplate"}
+            self._send(403, said if is_xml else json.dumps(DENIED))
         else:
             self._send(*getattr(self, OPERATIONS[operation])(given))
 
@@ -107,6 +120,19 @@ class Account(BaseHTTPRequestHandler):
             return 200, STACKS.format(status=self.facts.stacks[name])
         said = f"Stack with id {name} does not exist"
         return 400, ERROR.format(code="ValidationError", message=said)
+
+    def _template(self, given):
+        if given["StackName"] not in self.facts.stacks:
+            return self._stack(given)
+        function = {"ReservedConcurrentExecutions": self.facts.reserved}
+        found = {"Function": {"Type": "AWS::Lambda::Function", "Properties": function}}
+        return 200, TEMPLATE.format(body=json.dumps({"Resources": found}))
+
+    def _items(self, given):
+        assert given["RequestItems"]["Table"]["Keys"] == [from_key(keys.SCHEMA)]
+        stored = self.facts.schema
+        found = [] if stored is None else [from_item(keys.SCHEMA, stored)]
+        return 200, json.dumps({"Responses": {"Table": found}, "UnprocessedKeys": {}})
 
     def _settings(self, _):
         found = {
@@ -217,12 +243,49 @@ def test_an_account_that_has_everything(check):
 
 
 def test_it_reads_and_changes_nothing(check):
-    facts = Facts()
-    check(facts)
-    assert set(facts.asked) == {
+    asked = {
         *("GetCallerIdentity", "GetParameter", "DescribeStacks"),
         *("GetAccountSettings", "ListServiceQuotas"),
     }
+    facts = Facts()
+    check(facts)
+    assert set(facts.asked) == asked
+    facts = Facts(unreserved=200, stacks={"Mine-Data": "UPDATE_COMPLETE"})
+    check(facts)
+    assert set(facts.asked) == {*asked, "BatchGetItem", "GetTemplate"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "status", "words", "remedy"),
+    [
+        (current_item(), "ok", f"schema version {VERSION}", ""),
+        (None, "note", "no schema version recorded", "freehold migrate --stack Mine-Data"),
+        ({"version": 1, "release": "0.1.0"}, "note", "schema version 1;", "freehold migrate"),
+        ({"version": 9, "release": "7.1.0"}, "missing", "Freehold 7.1.0", "check that release out"),
+    ],
+    ids=["same", "none", "older", "later"],
+)
+def test_a_table_of_another_release_is_named(check, schema, status, words, remedy):
+    code, found = check(Facts(stacks={"Mine-Data": "UPDATE_COMPLETE"}, schema=schema))
+    (line,) = found["Table"]
+    assert (line["status"], words in line["detail"]) == (status, True)
+    assert line["remedy"].startswith(remedy)
+    assert code == (status == "missing")
+
+
+def test_where_there_is_no_table_yet_none_is_asked(check):
+    _, found = check(Facts())
+    assert "Table" not in found
+
+
+def test_what_the_installation_has_reserved_already_is_not_counted_against_it(check):
+    """Else the second deployment of an installation would always be said to fail."""
+    stacks = {"Mine-Engine": "UPDATE_COMPLETE"}
+    code, found = check(Facts(limit=300, unreserved=150, reserved=150, stacks=stacks))
+    (line,) = found["Lambda concurrency"]
+    assert (code, line["status"]) == (0, "ok")
+    code, found = check(Facts(limit=300, unreserved=150, reserved=50, stacks=stacks))
+    assert (code, found["Lambda concurrency"][0]["status"]) == (1, "missing")
 
 
 def test_the_cost_is_said_with_what_nobody_has_a_price_for(check):
@@ -301,16 +364,19 @@ def test_without_credentials_nobody_else_is_asked(check):
 
 
 @pytest.mark.parametrize(
-    ("operation", "name"),
+    ("operation", "name", "unreserved"),
     [
-        ("GetParameter", "Bootstrap"),
-        ("DescribeStacks", "Deployed"),
-        ("GetAccountSettings", "Lambda concurrency"),
-        ("ListServiceQuotas", "Quota"),
+        ("GetParameter", "Bootstrap", 1000),
+        ("DescribeStacks", "Deployed", 1000),
+        ("BatchGetItem", "Table", 1000),
+        ("GetAccountSettings", "Lambda concurrency", 1000),
+        ("GetTemplate", "Lambda concurrency", 200),
+        ("ListServiceQuotas", "Quota", 1000),
     ],
 )
-def test_what_may_not_be_read_is_one_line_and_no_failure(check, operation, name):
-    code, found = check(Facts(denied={operation}))
+def test_what_may_not_be_read_is_one_line_and_no_failure(check, operation, name, unreserved):
+    stacks = {"Mine-Data": "UPDATE_COMPLETE"}
+    code, found = check(Facts(denied={operation}, unreserved=unreserved, stacks=stacks))
     assert code == 0
     assert {line["status"] for line in found[name]} == {"note"}
     assert all("AccessDenied" in line["detail"] for line in found[name])
