@@ -295,7 +295,7 @@ def test_the_cost_is_said_with_what_nobody_has_a_price_for(check):
     assert unknown["status"] == "note"
     assert "AWS::Nobody::Knows" in unknown["detail"]
     (hour,) = found["Session-hour"]
-    assert "Lambda run_turn, 512 MB $0.0171" in hour["detail"]
+    assert "Lambda run_turn, 512 MB $0.0244" in hour["detail"]
 
 
 def test_an_installation_with_sandboxes_is_told_their_quota_and_their_hour(check, assembly):
