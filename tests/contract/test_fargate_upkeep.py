@@ -13,6 +13,7 @@ from freehold.adapters.fargate_sandbox.slot import DIRECTORIES
 from freehold.errors import SandboxLost, SandboxStarting
 from freehold.ports import Write
 from freehold.testing.sandbox_calls import bash, call, eventually, said
+from functions.workspaces import handler as workspaces
 from tests.contract.test_fargate_trouble import Clock
 from tests.fargate import WORKSPACES, Patient, installation
 from tests.fargate_account import FILE_SYSTEM, PORT
@@ -182,6 +183,48 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     assert slots.of(key).slot_id != used
     assert list(installed.world.archives.names()) == []
     assert installed.inventory.compare() == 0
+
+
+class Interrupted(io.BufferedReader):
+    """A file in whose middle something else happens, once."""
+
+    def __init__(self, path, happens):
+        super().__init__(io.FileIO(path))
+        self._happens = [happens]
+        self._middle = path.stat().st_size // 2
+
+    def read(self, size=-1):
+        if self._happens and self.tell() > self._middle:
+            self._happens.pop()()
+        return super().read(size)
+
+
+def test_a_restore_that_is_under_way_is_no_orphan(installed, sandboxes, clock, monkeypatch):
+    ref, key = installed.session()
+    said(sandboxes, ref, bash("for n in 1 2 3 4 5 6; do head -c 99999 /dev/urandom > $n; done"))
+    archive(installed, clock)
+    path = installed.account.directory / "archives" / installed.world.slots.place(key).archive
+    found = []
+    middle = lambda: found.append(installed.inventory.compare())  # noqa: E731 - it has one line
+    monkeypatch.setattr(installed.world.archives, "read", lambda _: Interrupted(path, middle))
+    with pytest.raises(SandboxStarting):
+        installed.sandboxes().boot(ref)
+    for _ in range(3):
+        clock.added += timedelta(minutes=1)
+        installed.tick()
+    assert found == [0]
+    assert said(sandboxes, ref, bash("cat * | wc -c")) == str(6 * 99999)
+
+
+def test_what_a_restore_left_that_was_cut_short_is_erased(installed, sandboxes, monkeypatch):
+    ref, key = installed.session()
+    sandboxes.boot(ref)
+    left = installed.account.files() / f"{installed.world.slots.of(key).slot_id}_0f-workspace"
+    left.mkdir()
+    assert installed.inventory.compare() == 0
+    monkeypatch.setattr(workspaces, "_RESTORE_SECONDS", -1.0)
+    assert installed.inventory.compare() == 1
+    assert not left.exists()
 
 
 def test_a_session_that_comes_back_while_it_is_saved_keeps_its_slot(installed, sandboxes, clock):
