@@ -128,6 +128,15 @@ def test_tasks_started_ahead_are_a_session_s_first_boot(tmp_path, clock):
         assert len(installed.account.running()) == 2
 
 
+@pytest.mark.parametrize("mib", [512, 8192])
+def test_the_tools_have_the_memory_that_the_stack_gives_a_sandbox(tmp_path, mib):
+    with installation(tmp_path / "aws", memory_mib=mib) as installed:
+        installed.tick()
+        ref, _ = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        assert said(sandboxes, ref, bash("ulimit -d")) == str(mib * 1024 // 8 * 7)
+
+
 # ---------------------------------------------------------------- idle, archive, restore
 def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock):
     ref, _ = installed.session()
