@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from freehold.adapters.fargate_sandbox.access_points import directory_name
 from freehold.adapters.fargate_sandbox.dispatch import Line
@@ -13,6 +15,7 @@ from freehold.adapters.fargate_sandbox.slot import DIRECTORIES
 from freehold.errors import SandboxLost, SandboxStarting
 from freehold.ports import Write
 from freehold.testing.sandbox_calls import bash, call, eventually, said
+from functions.slots.handler import make_handler
 from functions.workspaces import handler as workspaces
 from tests.contract.test_fargate_trouble import Clock
 from tests.fargate import WORKSPACES, Patient, installation
@@ -270,6 +273,30 @@ def test_what_cannot_be_saved_stays_where_it_is(installed, sandboxes, clock, cap
     assert "save_failed" in [record.message for record in caplog.records]
     assert installed.world.slots.of(key).state == "adopted"
     assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+
+
+def test_a_slot_that_cannot_be_made_keeps_no_task_running(installed, sandboxes, clock):
+    """Operators hear of it all the same, and the next tick makes no further one that fails."""
+    ref, key = installed.session()
+    sandboxes.boot(ref)
+    installed.account.refuse = [("CreateAccessPoint", "AccessPointLimitExceeded")] * 3
+    object.__setattr__(installed.blueprint, "pool", 3)
+    handler = make_handler(installed.upkeep, installed.inventory)
+    invocation = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000)
+    with pytest.raises(ClientError, match="AccessPointLimitExceeded"):
+        handler({}, invocation)
+    assert len(installed.account.running()) == 1
+    made = len(installed.world.slots.all())
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        with pytest.raises(ExceptionGroup) as refused:
+            handler({}, invocation)
+        assert refused.group_contains(ClientError, match="AccessPointLimitExceeded")
+    assert installed.account.running() == []
+    assert installed.world.slots.of(key).boot_id == ""
+    assert len(installed.world.slots.all()) == made
+    handler({}, invocation)
+    assert len(installed.world.slots.free()) == 3
 
 
 # ---------------------------------------------------------------- the end of a session
