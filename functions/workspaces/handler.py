@@ -28,6 +28,8 @@ _LAST = "workspace"
 class Archives(Protocol):
     """`freehold.adapters.fargate_sandbox.archives`."""
 
+    def has(self, name: str) -> bool: ...
+
     def write(self, name: str, content: BinaryIO) -> None: ...
 
     def read(self, name: str) -> BinaryIO: ...
@@ -82,7 +84,11 @@ class _Files:
         return sorted({path.name.rpartition("-")[0] for path in found})
 
     def save(self, slot_id: str, name: str) -> None:
-        """Raises SaveFailed, and nothing is stored then."""
+        """Raises SaveFailed, and nothing is stored then. Lambda may bring a request once more when
+        it was done long ago, and its files are erased.
+        """
+        if self._archives.has(name):
+            return
         roots = {one: self.directory(slot_id, one) for one in _DIRECTORIES}
         present = {one: path for one, path in roots.items() if path.exists()}
         with _Packing(present) as content:
