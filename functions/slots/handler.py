@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 _MARGIN_SECONDS = 30.0
@@ -40,12 +41,29 @@ def make_handler(upkeep: Upkeep, inventory: Inventory) -> Callable[[Any, Any], N
             inventory.compare()
             return
         until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+        failures = []
         for slot_id in upkeep.due():
             if time.monotonic() > until:
-                return
-            upkeep.visit(slot_id)
-        upkeep.refill(time.sleep)
-        upkeep.start_ahead()
-        upkeep.settle_egress()
+                break
+            failures += _failures(partial(upkeep.visit, slot_id))
+        else:
+            failures += _failures(upkeep.settle_egress)
+            # What cannot be made would be one more each minute.
+            if not failures:
+                upkeep.refill(time.sleep)
+                upkeep.start_ahead()
+        if failures:
+            raise ExceptionGroup("some of the upkeep failed", failures)
 
     return handler
+
+
+def _failures(visit: Callable[[], None]) -> list[Exception]:
+    """What it raised, for operators, who hear of it at the end: a slot that AWS refuses something
+    of must not keep the tasks of others running.
+    """
+    try:
+        visit()
+    except Exception as failure:  # noqa: BLE001 - raised once the others were visited
+        return [failure]
+    return []

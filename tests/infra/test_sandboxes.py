@@ -36,7 +36,7 @@ NEW = {
     "reaper": ALLOWED["reaper"] | {"states:StartExecution"},
     "dispatch": TRANSFER | INTERFACES | {"s3:AbortMultipartUpload"},
     "workspaces": {
-        *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+        *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"),
         *("elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"),
         "elasticfilesystem:ClientRootAccess",
         *INTERFACES,

@@ -107,8 +107,9 @@ class Upkeep:
         if not slot.access_points:
             points = self._world.access_points.create(slot)
             slot = self._slots.write(slot, access_points=points)
-        if slot.platform != self._blueprint.platform:
-            slot = self._slots.write(slot, platform=self._blueprint.platform)
+        made = {"platform": self._blueprint.platform, "memory_mib": self._blueprint.memory_mib}
+        if made != {name: getattr(slot, name) for name in made}:
+            slot = self._slots.write(slot, **made)
         self._world.tasks.register(slot, self._blueprint)
         self._slots.publish(slot)
 
