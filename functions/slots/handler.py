@@ -42,28 +42,18 @@ def make_handler(upkeep: Upkeep, inventory: Inventory) -> Callable[[Any, Any], N
             return
         until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
         failures = []
-        for slot_id in upkeep.due():
+        acts: list[Callable[[], Any]] = [
+            *(partial(upkeep.visit, slot_id) for slot_id in upkeep.due()),
+            *(upkeep.settle_egress, partial(upkeep.refill, time.sleep), upkeep.start_ahead),
+        ]
+        for act in acts:
             if time.monotonic() > until:
                 break
-            failures += _failures(partial(upkeep.visit, slot_id))
-        else:
-            failures += _failures(upkeep.settle_egress)
-            # What cannot be made would be one more each minute.
-            if not failures:
-                upkeep.refill(time.sleep)
-                upkeep.start_ahead()
+            try:
+                act()
+            except Exception as failure:  # noqa: BLE001 - a slot that AWS refuses something of must
+                failures.append(failure)  # not keep the tasks of others running
         if failures:
             raise ExceptionGroup("some of the upkeep failed", failures)
 
     return handler
-
-
-def _failures(visit: Callable[[], None]) -> list[Exception]:
-    """What it raised, for operators, who hear of it at the end: a slot that AWS refuses something
-    of must not keep the tasks of others running.
-    """
-    try:
-        visit()
-    except Exception as failure:  # noqa: BLE001 - raised once the others were visited
-        return [failure]
-    return []
