@@ -168,4 +168,5 @@ def _print(found: SessionFindings, *, as_json: bool) -> None:
         at = "" if item.version is None else f" commit {item.version}"
         screen.print(printable(f"         {item.kind}: {item.thread_id}{at}: {item.detail}"))
     for erasure in erasures:
-        screen.print(f"         erased: {erasure.event_id} at {erasure.at} by {erasure.actor}")
+        said = f"{erasure.event_id} at {erasure.at} by {erasure.actor}"
+        screen.print(printable(f"         erased: {said}"))

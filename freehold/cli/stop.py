@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from freehold.cli.options import JsonOption
-from freehold.cli.terminal import CommandFailed, console, print_json
+from freehold.cli.terminal import CommandFailed, console, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,4 +163,4 @@ def _print(one: Stopped, *, as_json: bool) -> None:
         return
     screen = console()
     screen.print(f"{one.outcome:<8} ", style=_MARKS[one.outcome], end="")
-    screen.print(f"{one.session_id} {one.seconds:6.2f} s  {one.detail}".rstrip())
+    screen.print(printable(f"{one.session_id} {one.seconds:6.2f} s  {one.detail}".rstrip()))

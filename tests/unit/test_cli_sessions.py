@@ -60,7 +60,7 @@ def freehold(data, capsys):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, "--data", str(place)])
         printed = capsys.readouterr()
-        assert "\x1b" not in printed.out
+        assert all(c.isprintable() or c == "\n" for c in printed.out + printed.err)
         lines = printed.out.splitlines()
         found = [json.loads(line) for line in lines] if "--json" in arguments else lines
         return ended.value.code or 0, found, printed.err
@@ -237,6 +237,31 @@ def test_tail_ends_with_the_session(server, data):
     assert server.request("DELETE", f"/v1/sessions/{name}").status_code == 200
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+# ---------------------------------------------------------------- what agents say
+HOSTILE = "\x1b]0;owned\x07\x1b[2J \x9b2J \x7f \u202egpj.exe \x85 \u2028 \x00 é 中 \U0001f600"
+
+
+def test_nothing_that_an_agent_says_moves_the_cursor_of_who_reads_it(freehold, server, data):
+    name = server.new_session(title=HOSTILE, tools=[TOOLSET])
+    calls = [{"tool": tool, "input": {HOSTILE: HOSTILE}} for tool in (HOSTILE, "read")]
+    server.say(name, script({"say": HOSTILE, "tools": calls}, {"say": HOSTILE}))
+    server.until_idle(name)
+    printed = []
+    for command in ("show", "tool-calls", "cost", "replay"):
+        for options in ([], ["--json"]):
+            code, found, _ = freehold("sessions", command, name, *options)
+            assert code == 0
+            printed += map(str, found)
+    for options in ([], ["--json"]):
+        printed += map(str, freehold("sessions", "list", *options)[1])
+    assert sum("\ufffd" in line for line in printed) >= 4
+    process = _tail(data, name, "--after", "0")
+    said = [line["event"] for line in _until(process, "session.status_idle")]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert [e["name"] for e in said if e["type"] == "agent.tool_use"] == [HOSTILE, "read"]
 
 
 # ---------------------------------------------------------------- audit
