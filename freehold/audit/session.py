@@ -6,18 +6,21 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from freehold.audit.checkpoint import compare
+from freehold.audit.commits import notes_of
 from freehold.audit.findings import Damage, SessionFindings
-from freehold.audit.verification import Thread
+from freehold.audit.verification import Thread, read_head
 from freehold.bodies import Bodies, pointed_to
 from freehold.domain import chain
 from freehold.domain.entry import CROSSED
-from freehold.domain.session import Head, SessionState
+from freehold.domain.session import SessionState
 from freehold.errors import NotFound
+from freehold.keys import parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from freehold.audit.commits import StoredCommit
+    from freehold.domain.session import Head
     from freehold.keys import SessionKey
     from freehold.ports import App
     from freehold.toolset import JsonObject
@@ -40,20 +43,23 @@ def verify_session(
     def mac(message: bytes) -> bytes:
         return app.secrets.mac(chain.SEAL, message)
 
-    found = tuple(threads[i].judge(heads.get(i), mac) for i in ids)
+    edited = {i for i, head in heads.items() if head is None}
+    found = tuple(threads[i].judge(heads.get(i), mac, is_edited=i in edited) for i in ids)
     audit = _Session(app, key, threads, primary_id)
     damage = (*audit.children(), *audit.blobs(), *compare(expected or {}, threads))
     return SessionFindings(key.session_id, key.workspace_id, found, damage)
 
 
-def _heads(app: App, key: SessionKey) -> dict[str, Head]:
-    found: dict[str, Head] = {}
+def _heads(app: App, key: SessionKey) -> dict[str, Head | None]:
+    """By thread; None for an item that is no head any more."""
+    found: dict[str, Head | None] = {}
     more, after = True, ""
     while more:
         page = app.records.query(key.partition, prefix="thread/", after=after)
         more, after = page.more, page.items[-1][0].sk if page.items else ""
-        items = (item for place, item in page.items if place.sk.endswith("/head"))
-        found |= {head.thread_id: head for head in map(Head.from_item, items)}
+        for place, item in page.items:
+            if place.sk.endswith("/head"):
+                found[parse_head(place)[1]] = read_head(item)
     return found
 
 
@@ -61,7 +67,11 @@ def _read(app: App, key: SessionKey, thread_id: str) -> Thread:
     thread = Thread(key.session_id, thread_id)
     more, after = True, ""
     while more:
-        page = app.records.query(key.feed(thread_id), after=after)
+        try:
+            page = app.records.query(key.feed(thread_id), after=after)
+        except ValueError:  # bytes of which the store makes no item
+            thread.give_up(after)
+            break
         more, after = page.more, page.items[-1][0].sk if page.items else ""
         for place, item in page.items:
             thread.add(place.sk, item)
@@ -111,7 +121,7 @@ class _Session:
 
     def _private(self, commit: StoredCommit) -> JsonObject:
         try:
-            return self._bodies.resolve(self._key, commit.private)[0]
+            return notes_of(self._bodies.resolve(self._key, commit.private)[0])
         except (KeyError, ValueError):
             return {}  # told of among the blobs
 

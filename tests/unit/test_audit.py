@@ -79,6 +79,39 @@ def test_a_commit_that_is_none_any_more(bench, change):
     assert kinds(bench) == {"edited"}
 
 
+@pytest.mark.parametrize(
+    "private",
+    [
+        *(b'{"crossed":5}', b'{"crossed":{"sthr_x":1}}', b'{"crossed":{"sthr_x":{"b":1}}}'),
+        *(b'{"erased":5}', b'{"erased":[{"version":"x"}]}', b'{"erased":[{"version":1}]}'),
+        *(b'["crossed"]', b'{"$blob":5}'),
+    ],
+)
+def test_notes_that_are_none_any_more(bench, private):
+    rows = Rows(bench)
+    sk, item = holding(rows, b"Hello.")
+    rows.write(sk, {**item, "private": private})
+    assert kinds(bench) == {"edited"}
+    rows.rehash({item["version"]: {"private": private}})
+    assert kinds(bench) == {"rewritten"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE items SET value = replace(value, 'Hello.', 'Howdy!') WHERE pk = ?",
+        "UPDATE items SET value = replace(value, 'Hello.', 'Hi') WHERE pk = ?",
+        "UPDATE items SET value = x'00' WHERE pk = ?",
+        "UPDATE items SET value = 'nothing' WHERE pk = ? AND sk > '000000000009'",
+        "UPDATE items SET value = '[5]' || char(10) WHERE pk = ? AND sk > '000000000009'",
+    ],
+)
+def test_commits_that_were_changed_by_sql(bench, statement):
+    rows = Rows(bench)
+    rows._do(statement, rows.pk)
+    assert kinds(bench) == {"edited"}
+
+
 def test_a_deleted_commit(bench):
     rows = Rows(bench)
     places = [sk for sk, _ in rows.all()]
@@ -152,6 +185,21 @@ def test_a_head_that_is_gone_or_stands_elsewhere(bench):
     place = bench.key.head(bench.thread_id)
     rows._do("DELETE FROM items WHERE pk = ? AND sk = ?", place.pk, place.sk)
     assert kinds(bench) == {"deleted"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"version": "x"}, {"chain": "x"}, {"uses": None}, {"pending": [5]}, {"begins": 5}),
+        *({"seal": {}}, {"seal": 5}, {"seal": {"version": 1, "hash": None, "mac": b"x"}}),
+    ],
+    ids=str,
+)
+def test_a_head_that_is_none_any_more(bench, changes):
+    Rows(bench).write_head(**changes)
+    assert [(d.kind, d.detail) for d in audit(bench).all_damage] == [
+        ("edited", "its head is none any more")
+    ]
 
 
 def test_a_commit_of_another_session(bench, tmp_path):

@@ -16,9 +16,10 @@ from freehold.items.ranges import SortKeys, after_prefix
 from freehold.keys import Key
 from freehold.ports import Item, Page, Write
 
-_GET = "SELECT value FROM items WHERE pk = ? AND sk = ?"
+# CAST: what somebody changed with SQL of their own may be text, which would not be read at all.
+_GET = "SELECT CAST(value AS BLOB) FROM items WHERE pk = ? AND sk = ?"
 _QUERY = (
-    "SELECT sk, size, value FROM items"
+    "SELECT sk, size, CAST(value AS BLOB) FROM items"
     " WHERE pk = :pk AND sk {lower} :low AND (:high IS NULL OR sk < :high)"
     " ORDER BY sk {order} LIMIT :limit"
 )
