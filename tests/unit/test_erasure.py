@@ -9,12 +9,15 @@ import pytest
 
 from freehold.errors import InvalidRequest, NotFound
 from freehold.event_log import EventLog
+from freehold.keys import Key
+from freehold.ports import Write
 from freehold.services.erasure import erase_event
 from freehold.services.events import list_events
 from freehold.testing.script import script
 from freehold.wire.lists import EventList
 from tests.servers import wait_for
 from tests.unit.stored_rows import Rows, audit, bench_on_disk, holding, kinds, said
+from tests.unit.test_compaction import ordered, rounds, small
 
 SECRET = "a-secret-that-has-to-go"
 
@@ -148,6 +151,42 @@ def test_what_an_erasure_left_cannot_be_changed_nor_undone(bench):
     assert kinds(bench) == {"edited"}
     rows.write(sk, before)
     assert [d.detail for d in audit(bench).all_damage] == ["content that was erased is back"]
+
+
+def test_an_operators_word_goes_from_every_checkpoint_that_repeats_it(tmp_path):
+    bench = small(tmp_path, path=tmp_path / "freehold.db")
+    bench.directory = tmp_path
+    (asked,) = bench.send(ordered(SECRET))
+    bench.send(ordered("Be brief."))
+    for _ in range(2):
+        bench.say(script(*rounds(40)))
+    copies = [e for e in bench.entries if SECRET in str(e.private.get("checkpoint"))]
+    assert len(copies) > 4  # more than one transaction takes
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == len(copies) + 1
+    wait_for(lambda: not anywhere(bench))
+    assert audit(bench).all_damage == ()
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == 0
+    bench.say(script(*rounds(40)))
+    sent = bench.model.requests[-1].messages
+    said = [b["text"] for m in sent if m["role"] == "system" for b in m["content"]]
+    assert said == ["[erased]", "Be brief."]
+    bench.judge()
+    bench.records.close()
+
+
+def test_an_answer_under_a_key_is_found_among_any_number(bench):
+    """More of them than a page of the store has."""
+    bench.say(f"My name is {SECRET}.")
+    body = json.dumps({"id": message(bench), "text": SECRET}).encode()
+    kept = [{"doc": b"{}", "blob": None}] * 1_020 + [{"doc": body, "blob": None}]
+    places = [Key(bench.key.partition, f"answer/{n:06}") for n in range(len(kept))]
+    for n in range(0, len(kept), 60):
+        writes = zip(places[n : n + 60], kept[n : n + 60], strict=True)
+        bench.records.write([Write(place, put=item) for place, item in writes])
+    reply = next(e["id"] for e in reversed(bench.events) if e["type"] == "agent.message")
+    erase_event(bench.app, bench.key, message(bench))
+    erase_event(bench.app, bench.key, reply)
+    wait_for(lambda: not anywhere(bench))
 
 
 def test_another_process_does_not_go_on_with_what_it_had_read(bench):
