@@ -133,12 +133,16 @@ def _interrupt(client: Anthropic, session_id: str) -> str | None:
 
 
 def _is_idle(client: Anthropic, session_id: str, until: float) -> bool:
-    """Waits for it; looks at least once."""
+    """Waits for it; looks at least once. What had waited behind the turn that was interrupted is a
+    turn of its own, and is interrupted too.
+    """
     import anthropic  # noqa: PLC0415 - loaded by now
 
     while True:
         try:
             status = client.beta.sessions.retrieve(session_id).status
+            if status == "running" and _is_applied(client, session_id):
+                _interrupt(client, session_id)
         except anthropic.NotFoundError:
             return True
         except anthropic.AnthropicError as error:
@@ -148,6 +152,14 @@ def _is_idle(client: Anthropic, session_id: str, until: float) -> bool:
         if time.monotonic() >= until:
             return False
         time.sleep(_POLL_SECONDS)
+
+
+def _is_applied(client: Anthropic, session_id: str) -> bool:
+    """Whether the last interrupt has ended a turn."""
+    sent = client.beta.sessions.events.list(
+        session_id, types=["user.interrupt"], order="desc", limit=1
+    ).data
+    return bool(sent) and sent[0].processed_at is not None
 
 
 def _words(error: Exception) -> str:

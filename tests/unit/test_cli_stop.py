@@ -96,6 +96,14 @@ def test_named_sessions_are_stopped_also_where_they_wait_for_an_answer(client, s
     assert last().stop_reason.type == "end_turn"
 
 
+def test_what_waits_behind_a_turn_does_not_go_on_either(client, stop):
+    session = busy(client)
+    client.beta.sessions.events.send(session.id, events=[SLOW])
+    told, summary = stop("--session", session.id, "--seconds", "30")
+    assert (told["outcome"], summary["ok"]) == ("stopped", True)
+    assert status(client, session) == "idle"
+
+
 def test_what_cannot_be_stopped_is_said_and_fails(client, stop):
     archived = client.beta.sessions.archive(new_session(client).id)
     nobody = "sesn_" + archived.id[5:][::-1]
