@@ -121,6 +121,7 @@ def print_cost(screen: Console, found: Cost) -> None:
     screen.print(f"{head} {'output':>9} {'list cost':>10}  model", style="bold")
     for request in found.requests:
         state = {None: "  open", True: "  failed", False: ""}[request.is_error]
+        state = "  search" if request.is_search else state
         took = "" if request.seconds is None else f"{request.seconds:.2f}"
         columns = _columns(request.usage or {})
         spent = f"{_dollars(request.list_cost):>10}  {_line(request.model or '')}"
