@@ -53,18 +53,27 @@ def workspaces(records: Records) -> list[str]:
     return list(dict.fromkeys([keys.DEFAULT_WORKSPACE_ID, *made]))
 
 
-def locate_stored(app: App, session_id: str) -> SessionKey:
-    """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
+def places_of(app: App, session_id: str) -> list[SessionKey]:
+    """Where a session of this id may be: in any workspace."""
     from freehold.ids import is_id  # noqa: PLC0415 - few commands pay
     from freehold.keys import SessionKey  # noqa: PLC0415 - as above
 
-    if is_id("sesn", session_id):
-        for workspace_id in workspaces(app.records):
-            key = SessionKey(workspace_id, session_id)
-            (state,) = app.records.get([key.state()])
-            if state is not None and not state["dead"]:
-                return key
-    raise CommandFailed(f"there is no session {session_id}", exit_code=NOT_FOUND)
+    if not is_id("sesn", session_id):
+        return []
+    return [SessionKey(workspace_id, session_id) for workspace_id in workspaces(app.records)]
+
+
+def not_found(session_id: str) -> CommandFailed:
+    return CommandFailed(f"there is no session {session_id}", exit_code=NOT_FOUND)
+
+
+def locate_stored(app: App, session_id: str) -> SessionKey:
+    """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
+    for key in places_of(app, session_id):
+        (state,) = app.records.get([key.state()])
+        if state is not None and not state["dead"]:
+            return key
+    raise not_found(session_id)
 
 
 def locate(app: App, session_id: str) -> tuple[SessionKey, Snapshot]:
@@ -105,13 +114,12 @@ def list_sessions(app: App, wanted: Wanted, limit: int) -> list[Summary]:
 
 
 def every_session(app: App) -> list[SessionKey]:
-    """Those that are not deleted, by workspace and newest first, whatever their logs are like."""
+    """Those that are listed, by workspace and newest first, whatever their items are like."""
     return [
         place
         for workspace_id in workspaces(app.records)
         for batch in _places(app, workspace_id)
-        for place, state in zip(batch, _states(app, batch), strict=True)
-        if state is not None and not state.dead
+        for place in batch
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -110,8 +111,9 @@ def test_the_list_filters(freehold, server, session):
     assert any(session in line and "A, Nightly report" in line for line in lines)
 
 
-def test_since_is_a_time_or_an_error(freehold, session):
-    code, _, error = freehold("sessions", "list", "--since", "yesterday")
+@pytest.mark.parametrize("since", ["yesterday", "999999d", "0001-01-01T00:00:00+14:00"])
+def test_since_is_a_time_or_an_error(freehold, session, since):
+    code, _, error = freehold("sessions", "list", "--since", since)
     assert code == 2
     assert "--since" in error
 
@@ -299,6 +301,40 @@ def test_exit_codes_of_an_audit(freehold, server, session, data, tmp_path):
     assert freehold("audit", "verify", name, "--export", str(refused))[0] == 1
     assert not refused.exists()
     assert server.request("DELETE", f"/v1/sessions/{name}").status_code == 200
+
+
+_GARBAGE = "UPDATE items SET value = x'00' "
+_MARKED = """UPDATE items SET value = replace(value, '"dead":false', '"dead":true') """
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("DELETE FROM items WHERE sk = 'state'", "deleted"),
+        ("DELETE FROM items WHERE sk != ''", "deleted"),
+        (_GARBAGE + "WHERE sk = 'state'", "edited"),
+        (_GARBAGE + "WHERE sk LIKE 'thread/%/head'", "edited"),
+        ("UPDATE items SET value = '{}' || x'0a' WHERE sk = 'state'", "edited"),
+        (_MARKED + "WHERE sk = 'state'", "edited"),
+    ],
+)
+def test_a_session_that_somebody_hid_is_damaged(freehold, server, data, tmp_path, change, kind):
+    name = server.new_session()
+    server.say(name, "Hello.")
+    server.until_idle(name)
+    with closing(sqlite3.connect(data / "freehold.db")) as file:
+        file.execute("VACUUM INTO ?", (str(tmp_path / "freehold.db"),))
+    shutil.copy(data / "secret.key", tmp_path)
+    assert freehold("audit", "verify", "--all", place=tmp_path)[0] == 0
+    with closing(sqlite3.connect(tmp_path / "freehold.db")) as file:
+        assert file.execute(f"{change} AND pk LIKE ?", (f"%/session/{name}",)).rowcount > 0
+        file.commit()
+    for wanted in (name, "--all"):
+        code, found, _ = freehold("audit", "verify", wanted, "--json", place=tmp_path)
+        assert code == 1
+        (damaged,) = [line for line in found if not line["ok"]]
+        assert damaged["session_id"] == name
+        assert kind in damaged["damaged"]
 
 
 def test_a_session_that_a_checkpoint_has_and_the_store_has_not(freehold, server, tmp_path):
