@@ -41,7 +41,7 @@ def verify_session(
     if primary_id is None:
         return SessionFindings(key.session_id, key.workspace_id, (), tuple(damage))
     ids = [primary_id, *sorted(set(heads) - {primary_id})]
-    threads = {thread_id: _read(app, key, thread_id) for thread_id in ids}
+    threads = {thread_id: _read(app, key, thread_id, heads.get(thread_id)) for thread_id in ids}
 
     def mac(message: bytes) -> bytes:
         return app.secrets.mac(chain.SEAL, message)
@@ -91,7 +91,10 @@ def _heads(app: App, key: SessionKey) -> tuple[dict[str, Head | None], list[Dama
     return found, []
 
 
-def _read(app: App, key: SessionKey, thread_id: str) -> Thread:
+def _read(app: App, key: SessionKey, thread_id: str, head: Head | None) -> Thread:
+    """The thread as of its head: where that has moved on since, what came behind it is not judged.
+    So a session may be verified that runs.
+    """
     thread = Thread(key.session_id, thread_id)
     more, after = True, ""
     while more:
@@ -103,6 +106,11 @@ def _read(app: App, key: SessionKey, thread_id: str) -> Thread:
         more, after = page.more, page.items[-1][0].sk if page.items else ""
         for place, item in page.items:
             thread.add(place.sk, item)
+    last = max(thread.commits, default=-1)
+    if head is not None and last >= head.version:
+        now = read_head(app.records.get([key.head(thread_id)])[0] or {})
+        if now is not None and last < now.version:
+            thread.forget_from(head.version)
     return thread
 
 

@@ -47,6 +47,10 @@ class Thread:
             self._find("edited", commit.version, f"a second commit of this number lies at {place}")
         self.commits.setdefault(commit.version, commit)
 
+    def forget_from(self, version: int) -> None:
+        """What was committed since the head was read."""
+        self.commits = {v: commit for v, commit in self.commits.items() if v < version}
+
     def give_up(self, place: str) -> None:
         """What follows this sort key cannot be read at all."""
         self._unreadable += _REST
