@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from freehold.domain.session import TOKENS
 from freehold.errors import InvalidRequest, ModelError
+from freehold.facts import ModelRequestEnded
 from freehold.list_prices import shipped_prices
 from freehold.money import CENT, dollars, whole_cents
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage, UsageSeen, Write
@@ -121,7 +122,8 @@ def test_a_search_costs_its_price_and_the_request_that_made_it(tmp_path):
     spent = Usage(input_tokens=100, output_tokens=50, model=OTHER)
     asked = Usage(input_tokens=3, model=ASKED)
     serving = Serving(asked, Usage(), search=True)
-    bench = Bench(tmp_path, model=serving, web=Search(spent), agent=agent())
+    facts = []
+    bench = Bench(tmp_path, model=serving, web=Search(spent), agent=agent(), observe=facts.append)
     bench.say("Look it up.")
     tokens = PRICES.cost_of(spent) + PRICES.cost_of(asked)
     assert charged(bench) == PRICES.search_cost + tokens
@@ -134,6 +136,8 @@ def test_a_search_costs_its_price_and_the_request_that_made_it(tmp_path):
     ]
     assert (shown.tokens["input_tokens"], shown.tokens["output_tokens"]) == (103, 50)
     assert shown.list_cost == dollars(tokens)
+    told = [fact.usage.input_tokens for fact in facts if isinstance(fact, ModelRequestEnded)]
+    assert told == [3, 100, 0]
 
 
 def test_a_cut_stream_is_charged_and_flagged(tmp_path):
