@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from freehold.settings import Settings
 
 SUMMARY_TOKENS = 16_000
-"""Of a summary and the thinking before it."""
+"""Of a summary and the thinking before it, at the first attempt."""
 
 
 def room_of(settings: Settings, model: str) -> Room:

@@ -12,7 +12,7 @@ import pytest
 
 from freehold.domain.compaction import INSTRUCTION, LEFT_OUT
 from freehold.domain.transcript import messages_of
-from freehold.engine.compaction import reply_tokens, room_of
+from freehold.engine.compaction import SUMMARY_TOKENS, reply_tokens, room_of
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage, UsageSeen
@@ -380,6 +380,36 @@ def test_a_session_outlives_a_model_that_gives_no_summary(tmp_path, chunks, atte
     spent = sum(s["input_tokens"] for e in bench.entries for s in e.private.get("spent", ()))
     assert spent == bench.snapshot.session.input_tokens
     bench.judge()
+
+
+def test_a_model_that_only_thought_about_a_summary_is_given_more_room(tmp_path):
+    bench = small(tmp_path, context_window=60_000)
+    bench.sandbox.execute = lambda *call: ToolResult.text("x" * 20_000)
+
+    class Thinker:
+        """It thinks for as long as a first summary may be."""
+
+        def __init__(self, inner):
+            self._inner = inner
+
+        def open(self, request):
+            if is_summary(request) and request.max_tokens <= SUMMARY_TOKENS:
+                return self
+            return self._inner.open(request)
+
+        def __iter__(self):
+            yield BlockStarted(0, "thinking")
+            yield BlockDone(0, {"type": "thinking", "thinking": "Hm.", "signature": "s"})
+            yield ReplyDone("max_tokens", SPENT)
+
+        def close(self):
+            pass
+
+    bench.model.model = Thinker(bench.model.model)
+    bench.say("remember: the number is 17\n" + script(*rounds(12)))
+    assert [e["retry_status"]["type"] for e in errors(bench)] == ["retrying"]
+    said = [e["content"][0]["text"] for e in bench.events if e["type"] == "agent.message"]
+    assert said[-1] == "All done. the number is 17"
 
 
 def ids(bench, kind):
