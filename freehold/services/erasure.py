@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from freehold.bodies import Bodies, dump, pointed_to
+from freehold.bodies import MAX_ITEM, Bodies, dump, pointed_to
 from freehold.domain.checkpoint import CHECKPOINT
 from freehold.domain.draft import Draft
 from freehold.domain.entry import ERASED
@@ -174,6 +174,8 @@ class _Sighting:
         if after != before:
             gone += _names(self._key, pointer)
             private = dump(after)
+            if len(events) + len(private) > MAX_ITEM:
+                private = blobs.point_to(self._key, self._thread_id, private)
         self._record(draft, events, private, gone)
         return gone
 

@@ -17,7 +17,7 @@ from freehold.testing.script import script
 from freehold.wire.lists import EventList
 from tests.servers import wait_for
 from tests.unit.stored_rows import Rows, audit, bench_on_disk, holding, kinds, said
-from tests.unit.test_compaction import ordered, rounds, small
+from tests.unit.test_compaction import TooLong, is_summary, ordered, rounds, small
 
 SECRET = "a-secret-that-has-to-go"
 
@@ -172,6 +172,39 @@ def test_an_operators_word_goes_from_every_checkpoint_that_repeats_it(tmp_path):
     assert said == ["[erased]", "Be brief."]
     bench.judge()
     bench.records.close()
+
+
+class Full:
+    """A model that finds one prompt too long."""
+
+    def __init__(self, bench):
+        self._inner, bench.model.model = bench.model.model, self
+        self._is_full = True
+
+    def open(self, request):
+        if self._is_full and not is_summary(request):
+            self._is_full = False
+            return TooLong()
+        return self._inner.open(request)
+
+
+def test_a_checkpoint_that_stays_large_stays_in_a_blob(bench):
+    long = "Mind this. " * 35_000
+    bench.send(ordered(long))
+    (asked,) = bench.send(ordered(SECRET))
+    bench.say("remember: " + "the long and the short of it " * 1_500)
+    for _ in range(10):
+        bench.say("Hello.")
+    Full(bench)
+    bench.say("Go on.")
+    assert any(SECRET in str(e.private.get("checkpoint")) for e in bench.entries)
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == 2
+    wait_for(lambda: not anywhere(bench))
+    assert audit(bench).all_damage == ()
+    bench.say("And now?")
+    sent = bench.model.requests[-1].messages
+    said = [b["text"] for m in sent if m["role"] == "system" for b in m["content"]]
+    assert said == [long, "[erased]"]
 
 
 def test_an_answer_under_a_key_is_found_among_any_number(bench):
