@@ -374,6 +374,22 @@ def test_an_erased_message_is_shown_as_redacted_by_the_running_server(freehold, 
     assert "erased" in error
 
 
+def test_what_is_erased_beside_a_server_that_rests_is_gone_from_its_files(freehold, server, data):
+    name = server.new_session()
+    server.say(name, "my-other-secret")
+    server.until_idle(name)
+
+    def holding():
+        files = data.glob("freehold.db*")
+        return [path.name for path in files if b"my-other-secret" in path.read_bytes()]
+
+    assert holding()
+    for event in server.events(name):
+        if "my-other-secret" in json.dumps(event):
+            assert freehold("audit", "erase", name, "--event", event["id"])[0] == 0
+    assert holding() == []
+
+
 # ---------------------------------------------------------------- without a server
 def test_everything_can_be_read_while_the_server_is_down(freehold, tmp_path):
     with server_process(tmp_path, sandbox="none") as server:

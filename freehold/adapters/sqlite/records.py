@@ -38,7 +38,8 @@ class SqliteRecords:
     order of the commits, from one thread, before `write` returns; it must be quick and must not
     write. Several keys of `get` are one snapshot, and so is a `query`.
 
-    The content of a deleted item is gone from the file and its log after a second without writes.
+    The content of a deleted item is gone from the file and its log after a second without writes,
+    and once this is closed.
     """
 
     def __init__(
