@@ -21,6 +21,7 @@ Outcome: TypeAlias = Literal["stopped", "running", "failed"]
 
 _BASE_URL = "http://127.0.0.1:8700"
 _POLL_SECONDS = 0.2
+_LEAST_SECONDS = 1.0
 _MARKS = {"stopped": "green", "running": "yellow", "failed": "bold red"}
 
 
@@ -59,7 +60,7 @@ def stop(
     """
     if (session is not None) + (agent is not None) + every != 1:
         raise CommandFailed("stop: give one of --session, --agent and --all", exit_code=2)
-    client = _client(base_url)
+    client = _client(base_url, seconds)
     found = []
     for stopped in _stop(client, session, agent, seconds):
         found.append(stopped)
@@ -72,13 +73,15 @@ def stop(
     raise typer.Exit(0 if is_well else 1)
 
 
-def _client(base_url: str) -> Anthropic:
+def _client(base_url: str, seconds: float) -> Anthropic:
+    """One that waits no longer for an answer than sessions are waited for."""
     import anthropic  # noqa: PLC0415 - two seconds, which no other command should pay
 
     key = os.environ.get("FREEHOLD_API_KEY", "")
     if not key:
         raise CommandFailed("stop needs FREEHOLD_API_KEY in the environment", exit_code=2)
-    return anthropic.Anthropic(api_key=key, base_url=base_url)
+    timeout = max(_LEAST_SECONDS, seconds)
+    return anthropic.Anthropic(api_key=key, base_url=base_url, timeout=timeout)
 
 
 def _stop(

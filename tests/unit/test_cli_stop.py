@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -136,6 +137,16 @@ def test_no_key_and_no_server_are_failures_in_one_line(stop, monkeypatch, capsys
         main(["stop", "--all", "--base-url", "http://127.0.0.1:9"])
     assert ended.value.code == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_server_that_does_not_answer_is_a_failure_in_one_line(stop, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SystemExit) as ended:
+            main(["stop", "--all", "--seconds", "0", "--base-url", url])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("freehold: stop: Request timed out")
 
 
 def test_people_read_a_line_for_each(client, stop, capsys, server):
