@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NOT_FOUND = 2
 """Exit code."""
 _BATCH = 100
+_DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an item raises that somebody has changed."""
 _ATTEMPTS = 3
 _LOOK_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
@@ -70,16 +72,26 @@ def not_found(session_id: str) -> CommandFailed:
 def locate_stored(app: App, session_id: str) -> SessionKey:
     """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
     for key in places_of(app, session_id):
-        (state,) = app.records.get([key.state()])
-        if state is not None and not state["dead"]:
-            return key
+        try:
+            (state,) = app.records.get([key.state()])
+            if state is not None and not state["dead"]:
+                return key
+        except _DAMAGE as damage:
+            raise _damaged(session_id) from damage
     raise not_found(session_id)
+
+
+def _damaged(session_id: str) -> CommandFailed:
+    return CommandFailed(f"{session_id} cannot be read: freehold audit verify {session_id}")
 
 
 def locate(app: App, session_id: str) -> tuple[SessionKey, Snapshot]:
     """The session with all of its threads. Raises CommandFailed, exit code 2."""
     key = locate_stored(app, session_id)
-    return key, app.log.read(key, every=True)
+    try:
+        return key, app.log.read(key, every=True)
+    except _DAMAGE as damage:
+        raise _damaged(session_id) from damage
 
 
 def read_threads(app: App, key: SessionKey, snapshot: Snapshot) -> list[ThreadLog]:
@@ -144,8 +156,21 @@ def _states(app: App, places: Sequence[SessionKey]) -> list[SessionState | None]
 
 
 def _walk(app: App, workspace_id: str) -> Iterator[Summary]:
+    """Without those that cannot be read, each of which is complained of."""
     for places in _places(app, workspace_id):
-        yield from _summaries(app, places)
+        try:
+            found = _summaries(app, places)
+        except _DAMAGE:
+            found = [summary for place in places for summary in _readable(app, place)]
+        yield from found
+
+
+def _readable(app: App, place: SessionKey) -> list[Summary]:
+    try:
+        return _summaries(app, [place])
+    except _DAMAGE:
+        complain(str(_damaged(place.session_id)))
+        return []
 
 
 def _summaries(app: App, places: Sequence[SessionKey]) -> list[Summary]:

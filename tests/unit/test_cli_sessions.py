@@ -335,6 +335,12 @@ def test_a_session_that_somebody_hid_is_damaged(freehold, server, data, tmp_path
         (damaged,) = [line for line in found if not line["ok"]]
         assert damaged["session_id"] == name
         assert kind in damaged["damaged"]
+    code, found, _ = freehold("sessions", "list", "--json", place=tmp_path)
+    assert code == 0
+    assert name not in [row["id"] for row in found]
+    code, _, error = freehold("sessions", "show", name, place=tmp_path)
+    assert code in (1, 2)
+    assert error.count("\n") == 1
 
 
 def test_a_session_that_a_checkpoint_has_and_the_store_has_not(freehold, server, tmp_path):
