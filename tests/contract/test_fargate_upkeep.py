@@ -197,6 +197,23 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     assert installed.inventory.compare() == 0
 
 
+def test_a_workspace_comes_back_where_every_free_slot_is_started_ahead(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=1, started=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        assert installed.world.slots.of(key) is None
+        with pytest.raises(SandboxStarting):
+            installed.sandboxes().boot(ref)
+        for _ in range(3):
+            clock.added += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert len(installed.account.running()) == 2
+
+
 class Interrupted(io.BufferedReader):
     """A file in whose middle something else happens, once."""
 

@@ -86,9 +86,12 @@ class Upkeep:
     def refill(self, pause: Callable[[float], None], limit: int = 20) -> int:
         """Makes free slots up to the pool's number, at most `limit` now, one a second. Ends with
         the first that AWS is too busy for: what is `making` is due and goes on. How many were made.
+
+        One at least is without a task: what was archived is restored in no other.
         """
         made = 0
-        for _ in range(min(limit, self._blueprint.pool - len(self._slots.free()))):
+        wanted = max(self._blueprint.pool, self._blueprint.started + 1)
+        for _ in range(min(limit, wanted - len(self._slots.free()))):
             if made:
                 pause(PAUSE_SECONDS)
             try:
