@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -157,6 +158,38 @@ def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock)
     assert installed.account.running() == []
     assert sandboxes.boot(ref) != first
     assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+
+
+@pytest.mark.parametrize("begin", ["prewarm", "boot"])
+def test_a_task_that_was_begun_and_never_used_is_stopped_too(installed, sandboxes, clock, begin):
+    """A session goes on after it was idle, and its model calls no tool."""
+    ref, key = installed.session()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
+    with suppress(SandboxStarting):
+        getattr(installed.sandboxes(), begin)(ref)
+    eventually(lambda: installed.world.slots.of(key).task)
+    assert len(installed.account.running()) == 1
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
+
+
+def test_a_task_that_starts_after_upkeep_saw_its_slot_without_one_is_stopped(
+    installed, sandboxes, clock
+):
+    ref, key = installed.session()
+    installed.world.slots.adopt(key)
+    installed.tick()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
 
 
 def archive(installed, clock):
