@@ -247,6 +247,41 @@ def test_a_workspace_comes_back_where_every_free_slot_is_started_ahead(tmp_path,
         assert len(installed.account.running()) == 2
 
 
+def test_tasks_that_are_no_longer_to_be_started_ahead_are_stopped(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=3, started=3) as installed:
+        installed.tick()
+        assert len(installed.account.running()) == 3
+        object.__setattr__(installed.blueprint, "started", 1)
+        for _ in range(4):
+            clock.added += timedelta(minutes=11)
+            installed.tick()
+        assert len(installed.account.running()) == 1
+        assert len([slot for slot in installed.world.slots.free() if slot.boot_id]) == 1
+
+
+def test_a_workspace_comes_back_where_no_task_has_been(tmp_path, clock):
+    """A task that did not come up may have mounted the files all the same."""
+    with installation(tmp_path / "aws", clock=clock, pool=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        (used,) = [slot for slot in installed.world.slots.free() if not slot.boot_at]
+        for slot in installed.world.slots.free():
+            begun = installed.world.boots.started(slot)
+            installed.account.running()[0].end()
+            installed.world.boots.down(begun)
+        assert not [slot for slot in installed.world.slots.free() if slot.boot_id]
+        for _ in range(4):
+            with suppress(SandboxStarting):
+                installed.sandboxes().boot(ref)
+            clock.added += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert installed.world.slots.of(key).slot_id != used.slot_id
+
+
 class Interrupted(io.BufferedReader):
     """A file in whose middle something else happens, once."""
 
