@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -159,6 +160,38 @@ def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock)
     assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
 
 
+@pytest.mark.parametrize("begin", ["prewarm", "boot"])
+def test_a_task_that_was_begun_and_never_used_is_stopped_too(installed, sandboxes, clock, begin):
+    """A session goes on after it was idle, and its model calls no tool."""
+    ref, key = installed.session()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
+    with suppress(SandboxStarting):
+        getattr(installed.sandboxes(), begin)(ref)
+    eventually(lambda: installed.world.slots.of(key).task)
+    assert len(installed.account.running()) == 1
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
+
+
+def test_a_task_that_starts_after_upkeep_saw_its_slot_without_one_is_stopped(
+    installed, sandboxes, clock
+):
+    ref, key = installed.session()
+    installed.world.slots.adopt(key)
+    installed.tick()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.added += pause
+        installed.tick()
+    assert installed.account.running() == []
+
+
 def archive(installed, clock):
     """Time passes until every slot that nobody uses has been archived."""
     for pause in (IDLE, timedelta(minutes=1), 30 * DAY, *[timedelta(minutes=1)] * 4):
@@ -195,6 +228,58 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     assert slots.of(key).slot_id != used
     assert list(installed.world.archives.names()) == []
     assert installed.inventory.compare() == 0
+
+
+def test_a_workspace_comes_back_where_every_free_slot_is_started_ahead(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=1, started=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        assert installed.world.slots.of(key) is None
+        with pytest.raises(SandboxStarting):
+            installed.sandboxes().boot(ref)
+        for _ in range(3):
+            clock.added += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert len(installed.account.running()) == 2
+
+
+def test_tasks_that_are_no_longer_to_be_started_ahead_are_stopped(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=3, started=3) as installed:
+        installed.tick()
+        assert len(installed.account.running()) == 3
+        object.__setattr__(installed.blueprint, "started", 1)
+        for _ in range(4):
+            clock.added += timedelta(minutes=11)
+            installed.tick()
+        assert len(installed.account.running()) == 1
+        assert len([slot for slot in installed.world.slots.free() if slot.boot_id]) == 1
+
+
+def test_a_workspace_comes_back_where_no_task_has_been(tmp_path, clock):
+    """A task that did not come up may have mounted the files all the same."""
+    with installation(tmp_path / "aws", clock=clock, pool=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        (used,) = [slot for slot in installed.world.slots.free() if not slot.boot_at]
+        for slot in installed.world.slots.free():
+            begun = installed.world.boots.started(slot)
+            installed.account.running()[0].end()
+            installed.world.boots.down(begun)
+        assert not [slot for slot in installed.world.slots.free() if slot.boot_id]
+        for _ in range(4):
+            with suppress(SandboxStarting):
+                installed.sandboxes().boot(ref)
+            clock.added += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert installed.world.slots.of(key).slot_id != used.slot_id
 
 
 class Interrupted(io.BufferedReader):
