@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 
 _VERSIONS = (b"1.0", b"1.1")
+_PING = (b"OPTIONS", b"*")
+"""Asks whether there is a proxy (RFC 9110, 9.3.7) and for nothing else: nothing is decided, so
+nothing is noted.
+"""
 _PARTING_SECONDS = 10.0
 _SPARE_DESCRIPTORS = 64
 
@@ -121,6 +125,9 @@ class _Client:
             await self._peer.answer(refused)
 
     async def _carry_out(self, request: h11.Request) -> None:
+        if (request.method, request.target) == _PING:
+            await self._peer.send(h11.Response(status_code=204, headers=[("connection", "close")]))
+            return
         session = self._enter(request)
         if request.method == b"CONNECT":
             host, port = tunnel.destination(request)

@@ -253,11 +253,6 @@ def slot(slot_id: str) -> Key:
     return Key(SLOTS, slot_id)
 
 
-def parse_slot(key: Key) -> str:
-    """The inverse of `slot`."""
-    return key.sk
-
-
 def free_slot(slot_id: str) -> Key:
     return Key(FREE_SLOTS, slot_id)
 

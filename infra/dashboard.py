@@ -37,7 +37,7 @@ def _sessions(watched: Watched) -> Row:
             machine.metric_timed_out(),
         ),
         _graph(
-            "Turns by what came next",
+            "Invocations of RunTurn by what came next",
             *(
                 watched.own("Outcomes", function="run_turn", outcome=outcome)
                 for outcome in ("tools", "turn", "wait", "idle", "successor", "taken", "failed")

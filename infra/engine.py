@@ -116,7 +116,7 @@ class Engine(Stack):
         self._permissions.use_store(function)
         self._provider.permit(function)
         if self._sandboxes:
-            self._sandboxes.permissions.start(function)
+            self._sandboxes.permissions.use(function)
         return function
 
     def _run_tools(self) -> Function:

@@ -28,7 +28,7 @@ def private_bucket(
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         removal_policy=context.removal_policy,
-        lifecycle_rules=lifecycle_rules,
+        lifecycle_rules=list(lifecycle_rules),
     )
     acknowledge(
         bucket,

@@ -106,6 +106,7 @@ class SandboxFiles(Construct):
         )
         objects = self._bucket.arn_for_objects("archives/*")
         function.permit(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], objects)
+        function.permit(["s3:ListBucket"], self._bucket.bucket_arn)  # to be told what is not there
         acknowledge_objects(function, self._bucket, "archives/*")
         return function
 

@@ -182,6 +182,8 @@ class ProcessLauncher:
         self._settings = settings
         self._spawner = spawner
         self._uid = uid
+        if uid is not None:
+            _renounce_privileges()
         # What this process had started before is none of what runs in the sandbox.
         self._roots = set(processes.children())
         self._lock = threading.Lock()
@@ -214,6 +216,16 @@ class ProcessLauncher:
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGSTOP)  # it starts nothing more
             processes.kill_tree(process.pid, self._roots, time.monotonic() + _KILL_SECONDS)
+
+
+def _renounce_privileges() -> None:
+    """For this thread, which starts all trees, and what they start: a program that is set-user-id
+    is one like any other. Raises OSError.
+    """
+    import ctypes  # noqa: PLC0415 - slow to import
+
+    if ctypes.CDLL(None, use_errno=True).prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
+        raise OSError(ctypes.get_errno(), "no_new_privs")
 
 
 def _adopt_orphans() -> None:

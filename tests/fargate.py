@@ -248,10 +248,10 @@ def installation(directory, *, records=None, clock=now, secrets=None, egress=Non
     if egress is not None:
         account.families[egress.family] = [{"arn": "egress:1", "status": "ACTIVE"}]
     given = {"pool": 2, "started": 0, "archive_days": 30, "file_systems": (FILE_SYSTEM,)}
+    given["memory_mib"] = 1024
     blueprint = Blueprint(
         image="sandbox:1",
         cpu=512,
-        memory_mib=1024,
         disk_gib=21,
         architecture="arm64",
         execution_role="arn:aws:iam::000000000000:role/execution",

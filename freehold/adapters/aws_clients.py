@@ -24,7 +24,11 @@ _ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 
 """The store repeats its requests itself and must know of each: what was not answered may land."""
 _PATIENT = _ONCE.merge(Config(read_timeout=60))
 """A call of a sandbox is waited for 25 s, and what is sent there is signed for once."""
-_CONFIGS = {"dynamodb": _ONCE, "lambda": _PATIENT}
+_REGIONAL = _CONFIG.merge(Config(s3={"us_east_1_regional_endpoint": "regional"}))
+"""In us-east-1 the client would else ask S3 by its older name, which does not resolve where
+sandboxes are (`infra/sandboxes.py` lists what does).
+"""
+_CONFIGS = {"dynamodb": _ONCE, "lambda": _PATIENT, "s3": _REGIONAL}
 _MOMENT = Config(
     connect_timeout=1,
     read_timeout=1,

@@ -34,19 +34,19 @@ class Hour:
 
     turns: int = 180
     turns_of_a_run: int = 10
+    """Short enough that one invocation carries a run to its end (ADR 0014)."""
     model_seconds: Decimal = Decimal(14)
-    """`run_turn` waits so long for the model."""
+    """A turn waits so long for the model."""
     tool_seconds: Decimal = Decimal(6)
-    """`run_tools` waits so long for the calls of a turn."""
-    own_seconds: Mapping[str, Decimal] = field(
-        default_factory=lambda: {
-            "api": Decimal("0.15"),
-            "run_turn": Decimal("0.2"),
-            "run_tools": Decimal("0.1"),
-            "wake": Decimal("0.05"),
-        }
+    """And so long for its calls."""
+    step_seconds: Mapping[str, Decimal] = field(
+        default_factory=lambda: {"turn": Decimal("0.2"), "tools": Decimal("0.1")}
     )
-    """Of an invocation, beside what it waits for."""
+    """Of a step of a run, beside what it waits for."""
+    own_seconds: Mapping[str, Decimal] = field(
+        default_factory=lambda: {"api": Decimal("0.15"), "wake": Decimal("0.05")}
+    )
+    """Of an invocation that is no step of a run."""
     looks_a_second: Decimal = Decimal(2)
     """For an interrupt, while a function waits (`adapters/table_feed/`)."""
     units_of_a_look: Decimal = Decimal(3)
@@ -124,11 +124,12 @@ def control_plane(
     """
     hour = hour or Hour()
     work = counts.turn.times(hour.turns) + counts.run.times(hour.runs)
-    waits = {"run_turn": hour.model_seconds, "run_tools": hour.tool_seconds}
-    looks = hour.look_units * counts.turn.invocations.get("run_turn", 0) * hour.turns
+    steps = _steps(counts, hour) if work.invocations.get("run_turn") else {}
+    looks = hour.look_units * hour.turns if steps else 0
     lines = []
     for folder, number in work.invocations.items():
-        seconds = hour.own_seconds[folder] * number + waits.get(folder, Decimal(0)) * hour.turns
+        own = hour.own_seconds.get(folder, Decimal(0)) * number
+        seconds = own + steps.get(folder, Decimal(0))
         usd = functions.price(table, folder, seconds) + table.cost("lambda.request", number)
         lines.append(CostLine(f"Lambda {folder}, {functions.megabytes[folder]} MB", usd))
     bytes_ = work.log_bytes + sum(work.invocations.values()) * hour.platform_log_bytes
@@ -141,6 +142,15 @@ def control_plane(
         *(CostLine(name, table.cost(name, number)) for name, number in work.requests.items()),
     ]
     return tuple(sorted(lines, key=lambda line: line.usd, reverse=True))
+
+
+def _steps(counts: Counts, hour: Hour) -> Mapping[str, Decimal]:
+    """Seconds of each function in steps of runs. Each run ends with a step without calls."""
+    turns = hour.step_seconds["turn"] * (hour.turns + hour.runs) + hour.model_seconds * hour.turns
+    rounds = (hour.step_seconds["tools"] + hour.tool_seconds) * hour.turns
+    if counts.turn.invocations.get("run_tools"):
+        return {"run_turn": turns, "run_tools": rounds}
+    return {"run_turn": turns + rounds}
 
 
 def total(lines: Iterable[CostLine]) -> Decimal:

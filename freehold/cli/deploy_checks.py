@@ -27,14 +27,14 @@ from freehold.cli.assembly import Assembly, AssemblyUnusable, reserved_concurren
 from freehold.cli.checks import Check
 from freehold.schema import VERSION, Schema, refusal, schema_of
 
-_TRANSITIONS_OF_A_TURN = 4
+_TRANSITIONS_OF_A_RUN = 4
 _NEVER_RESERVED = 100
 """Lambda keeps so many invocations at once for functions without a reservation."""
 _FEW_SESSIONS = 100
 _UNSTARTABLE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 _RATES = (
     ("states", "StartExecution throttle token refill rate per second", "starts of runs a second"),
-    ("states", "StateTransition throttle token refill rate per second", "turns a second"),
+    ("states", "StateTransition throttle token refill rate per second", "runs a second"),
     ("apigateway", "L-8A5B8E43", "requests a second, of all APIs of the account"),
 )
 """Service, and the quota's name or, where AWS publishes it, the code that no rewording changes."""
@@ -193,7 +193,7 @@ def _rate(account: AwsAccount, service: str, name: str, what: str) -> Check:
     if value is None:
         return Check("Quota", "note", f"{what}: AWS names no quota `{name}` here", remedy)
     if name.startswith("StateTransition"):
-        value /= _TRANSITIONS_OF_A_TURN
+        value /= _TRANSITIONS_OF_A_RUN
     return Check("Quota", "ok", f"{value:,.0f} {what}")
 
 

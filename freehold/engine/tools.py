@@ -6,7 +6,7 @@ parallel; their results enter the log together, in the model's order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from threading import Event
@@ -30,10 +30,15 @@ from freehold.toolset import WEB_TOOLS, JsonObject, ToolCall, ToolResult
 UNKNOWN = "The sandbox was lost while this call ran. Outcome unknown, not repeated."
 
 
-def run_tools(app: App, run: Run, *, deadline: float | None = None) -> Outcome:
-    """Marks, dispatches, answers. Safe to call again at any time, by anybody."""
+def run_tools(
+    app: App, run: Run, *, deadline: float | None = None, leaves: Collection[str] = ()
+) -> Outcome:
+    """Marks, dispatches, answers. Safe to call again at any time, by anybody.
+
+    A round with a call of a tool that this invocation `leaves` is not touched: `tools` again.
+    """
     try:
-        return _Round(app, run, deadline).run()
+        return _Round(app, run, deadline).run(leaves)
     except NotFound:
         return Outcome("taken")  # the session was deleted under the run
 
@@ -52,8 +57,11 @@ class _Round:
         self._web = WebCalls(app, self._invocation.key, self._history)
         self._leave = Event()
 
-    def run(self) -> Outcome:
-        begun = self._begin(self._boot() if self._needs_sandbox() else None)
+    def run(self, leaves: Collection[str]) -> Outcome:
+        wanted = self._wanted()
+        if not wanted.isdisjoint(leaves):
+            return Outcome("tools")
+        begun = self._begin(self._boot() if wanted.difference(WEB_TOOLS) else None)
         if begun.answer == "tools" and self._starting is not None:
             return Outcome("wait", seconds=self._starting.seconds)
         if begun.answer not in ("dispatch", "cancel"):
@@ -67,20 +75,20 @@ class _Round:
             results = self._dispatch(uses, calls)
         return Outcome(self._finish(uses, calls, results))
 
-    def _needs_sandbox(self) -> bool:
-        """Whether it is worth starting a sandbox: the plan decides, this only spares the boot. An
-        interrupt does not wait for one.
+    def _wanted(self) -> set[str]:
+        """The tools of the calls that wait: the plan decides, this only spares the boot. None where
+        there is an interrupt, which does not wait for a sandbox.
         """
         try:
             snapshot = self._app.log.read(self._invocation.key, self._run.thread_id)
         except NotFound:
-            return False
+            return set()
         head = snapshot.heads.get(self._run.thread_id)
         if head is None or head.epoch != self._run.epoch:
-            return False
+            return set()
         if lifecycle.is_interrupted(snapshot.session, head):
-            return False
-        return any(use.is_runnable and use.name not in WEB_TOOLS for use in head.uses)
+            return set()
+        return {use.name for use in head.uses if use.is_runnable}
 
     def _boot(self) -> str | None:
         """None while the sandbox starts: what needs none goes on, the rest comes back later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 _MARGIN_SECONDS = 30.0
@@ -40,12 +41,19 @@ def make_handler(upkeep: Upkeep, inventory: Inventory) -> Callable[[Any, Any], N
             inventory.compare()
             return
         until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-        for slot_id in upkeep.due():
+        failures = []
+        acts: list[Callable[[], Any]] = [
+            *(partial(upkeep.visit, slot_id) for slot_id in upkeep.due()),
+            *(upkeep.settle_egress, partial(upkeep.refill, time.sleep), upkeep.start_ahead),
+        ]
+        for act in acts:
             if time.monotonic() > until:
-                return
-            upkeep.visit(slot_id)
-        upkeep.refill(time.sleep)
-        upkeep.start_ahead()
-        upkeep.settle_egress()
+                break
+            try:
+                act()
+            except Exception as failure:  # noqa: BLE001 - a slot that AWS refuses something of must
+                failures.append(failure)  # not keep the tasks of others running
+        if failures:
+            raise ExceptionGroup("some of the upkeep failed", failures)
 
     return handler

@@ -19,12 +19,16 @@ from functions.workspaces import trees
 _ERASE_SECONDS = 8.0
 """Whoever asks waits for the answer."""
 _DIRECTORIES = ("workspace", "outputs")
+_RESTORE_SECONDS = 1_000.0
+"""This function has 900 for one."""
 _LAST = "workspace"
 """Renamed into place last: where it is, a restore is complete."""
 
 
 class Archives(Protocol):
     """`freehold.adapters.fargate_sandbox.archives`."""
+
+    def has(self, name: str) -> bool: ...
 
     def write(self, name: str, content: BinaryIO) -> None: ...
 
@@ -73,10 +77,18 @@ class _Files:
         return self._root / f"{slot_id}-{name}"
 
     def slots(self) -> list[str]:
-        return sorted({path.name.rpartition("-")[0] for path in self._root.iterdir()})
+        """Ids, and names of what a restore left that was cut short. What one may be unpacking now
+        is nobody's yet and not to be erased, so it is left out.
+        """
+        found = [path for path in self._root.iterdir() if not _may_be_unpacked(path)]
+        return sorted({path.name.rpartition("-")[0] for path in found})
 
     def save(self, slot_id: str, name: str) -> None:
-        """Raises SaveFailed, and nothing is stored then."""
+        """Raises SaveFailed, and nothing is stored then. Lambda may bring a request once more when
+        it was done long ago, and its files are erased.
+        """
+        if self._archives.has(name):
+            return
         roots = {one: self.directory(slot_id, one) for one in _DIRECTORIES}
         present = {one: path for one, path in roots.items() if path.exists()}
         with _Packing(present) as content:
@@ -101,6 +113,15 @@ class _Files:
     def erase(self, slot_id: str) -> bool:
         until = time.monotonic() + _ERASE_SECONDS
         return all(trees.erase(self.directory(slot_id, one), until) for one in _DIRECTORIES)
+
+
+def _may_be_unpacked(path: Path) -> bool:
+    if path.name.count("_") == 1:  # a slot's own
+        return False
+    try:
+        return path.stat().st_ctime > time.time() - _RESTORE_SECONDS
+    except FileNotFoundError:  # in its place by now
+        return True
 
 
 class _Packing:

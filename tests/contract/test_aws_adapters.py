@@ -129,6 +129,30 @@ def test_clients_ask_a_busy_service_three_times_and_no_more(monkeypatch):
 
 
 # ---------------------------------------------------------------- S3
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_bucket_is_asked_by_the_name_that_resolves_in_the_network_of_sandboxes(
+    monkeypatch, region
+):
+    """The one that `infra/sandboxes.py` lets resolve there, in every Region."""
+    for name, value in {
+        "DEFAULT_REGION": region,
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+    class Sent(Exception):
+        """In place of being sent."""
+
+    def send(request, **_):
+        raise Sent(request.url)
+
+    client = aws_clients.client("s3")
+    client.meta.events.register("before-send.s3", send)
+    with pytest.raises(Sent, match=rf"^https://bucket-1\.s3\.{region}\.amazonaws\.com/a$"):
+        client.head_object(Bucket="bucket-1", Key="a")
+
+
 def test_a_deletion_takes_more_than_one_page(bucket):
     client, name = bucket
     for n in range(1001):

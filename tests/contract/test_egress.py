@@ -464,6 +464,25 @@ def test_who_does_not_say_who_he_is_is_asked(world, header):
         assert everything(connection).startswith(b"HTTP/1.1 407 ")
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("OPTIONS *", 204),
+        ("OPTIONS http://ok.example/", 407),
+        ("GET *", 407),
+        ("CONNECT ok.example:443", 407),
+    ],
+)
+def test_who_asks_only_whether_there_is_a_proxy_is_told_and_not_noted(world, capfd, line, status):
+    with world.connect() as connection:
+        connection.sendall(f"{line} HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n".encode())
+        answer = everything(connection)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert world.internet.resolved == []
+    assert ('"status": 407' in _peek(capfd)) == (status != 204)
+
+
 def test_on_a_network_a_session_is_known_by_its_address_too(tmp_path):
     internet = Internet()
     internet.hosts = {"ok.example": [PUBLIC]}

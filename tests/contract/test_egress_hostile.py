@@ -109,7 +109,7 @@ def answer(proxy, data):
         "GET http://ok.example#@other.example/ HTTP/1.1",
         "GET http://ok.example\\@other.example/ HTTP/1.1",
         "GET http://other.example/ HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
+        "GET * HTTP/1.1",
         "PRI * HTTP/2.0",
         "GET http://ok.example/ HTTP/3.0",
         "get\thttp://ok.example/ HTTP/1.1",

@@ -314,6 +314,25 @@ def test_a_killed_proxy_fails_the_call_that_used_it_and_serves_the_next(town, sa
     assert "403" in town.said(sandbox, "curl -sS -i http://packages.example/")
 
 
+# ---------------------------------------------------------------- what the server tries out
+def test_a_server_that_starts_notes_no_refusal_of_its_own(tmp_path, capfd):
+    """The proxy notes what it refuses on the server's standard error."""
+    secrets = LocalSecrets(tmp_path / "secret.key")
+    egress = LaptopEgress(tmp_path / "egress", secrets)
+    with closing(SubprocessSandboxes(tmp_path, secrets, "bubblewrap", egress=egress)) as sandboxes:
+        probe = sandboxes.usable()
+        if probe.rung is None:
+            pytest.skip(probe.advice)
+        assert probe.no_network == ""
+        assert capfd.readouterr().err == ""
+        sandbox = new_sandbox()
+        asked = "CONNECT ok.example:443 HTTP/1.1\\r\\nHost: ok.example\\r\\n\\r\\n"
+        command = f"exec 3<>/dev/tcp/127.0.0.1/3128; printf '{asked}' >&3; read -r line <&3"
+        assert said(sandboxes, sandbox, bash(f"{command}; echo ${{line:9:3}}")) == "407"
+        assert '"status": 407' in capfd.readouterr().err
+        sandboxes.remove(sandbox)
+
+
 # ---------------------------------------------------------------- without
 def test_without_a_proxy_a_sandbox_has_no_relay_and_no_variables(tmp_path):
     secrets = LocalSecrets(tmp_path / "secret.key")

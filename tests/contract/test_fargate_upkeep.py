@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from freehold.adapters.fargate_sandbox.access_points import directory_name
 from freehold.adapters.fargate_sandbox.dispatch import Line
@@ -13,6 +15,8 @@ from freehold.adapters.fargate_sandbox.slot import DIRECTORIES
 from freehold.errors import SandboxLost, SandboxStarting
 from freehold.ports import Write
 from freehold.testing.sandbox_calls import bash, call, eventually, said
+from functions.slots.handler import make_handler
+from functions.workspaces import handler as workspaces
 from tests.contract.test_fargate_trouble import Clock
 from tests.fargate import WORKSPACES, Patient, installation
 from tests.fargate_account import FILE_SYSTEM, PORT
@@ -127,6 +131,15 @@ def test_tasks_started_ahead_are_a_session_s_first_boot(tmp_path, clock):
         assert len(installed.account.running()) == 2
 
 
+@pytest.mark.parametrize("mib", [512, 8192])
+def test_the_tools_have_the_memory_that_the_stack_gives_a_sandbox(tmp_path, mib):
+    with installation(tmp_path / "aws", memory_mib=mib) as installed:
+        installed.tick()
+        ref, _ = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        assert said(sandboxes, ref, bash("ulimit -d")) == str(mib * 1024 // 8 * 7)
+
+
 # ---------------------------------------------------------------- idle, archive, restore
 def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock):
     ref, _ = installed.session()
@@ -184,6 +197,48 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     assert installed.inventory.compare() == 0
 
 
+class Interrupted(io.BufferedReader):
+    """A file in whose middle something else happens, once."""
+
+    def __init__(self, path, happens):
+        super().__init__(io.FileIO(path))
+        self._happens = [happens]
+        self._middle = path.stat().st_size // 2
+
+    def read(self, size=-1):
+        if self._happens and self.tell() > self._middle:
+            self._happens.pop()()
+        return super().read(size)
+
+
+def test_a_restore_that_is_under_way_is_no_orphan(installed, sandboxes, clock, monkeypatch):
+    ref, key = installed.session()
+    said(sandboxes, ref, bash("for n in 1 2 3 4 5 6; do head -c 99999 /dev/urandom > $n; done"))
+    archive(installed, clock)
+    path = installed.account.directory / "archives" / installed.world.slots.place(key).archive
+    found = []
+    middle = lambda: found.append(installed.inventory.compare())  # noqa: E731 - it has one line
+    monkeypatch.setattr(installed.world.archives, "read", lambda _: Interrupted(path, middle))
+    with pytest.raises(SandboxStarting):
+        installed.sandboxes().boot(ref)
+    for _ in range(3):
+        clock.added += timedelta(minutes=1)
+        installed.tick()
+    assert found == [0]
+    assert said(sandboxes, ref, bash("cat * | wc -c")) == str(6 * 99999)
+
+
+def test_what_a_restore_left_that_was_cut_short_is_erased(installed, sandboxes, monkeypatch):
+    ref, key = installed.session()
+    sandboxes.boot(ref)
+    left = installed.account.files() / f"{installed.world.slots.of(key).slot_id}_0f-workspace"
+    left.mkdir()
+    assert installed.inventory.compare() == 0
+    monkeypatch.setattr(workspaces, "_RESTORE_SECONDS", -1.0)
+    assert installed.inventory.compare() == 1
+    assert not left.exists()
+
+
 def test_a_session_that_comes_back_while_it_is_saved_keeps_its_slot(installed, sandboxes, clock):
     ref, key = installed.session()
     said(sandboxes, ref, bash("echo kept > file"))
@@ -218,6 +273,28 @@ def test_what_cannot_be_saved_stays_where_it_is(installed, sandboxes, clock, cap
     assert "save_failed" in [record.message for record in caplog.records]
     assert installed.world.slots.of(key).state == "adopted"
     assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+
+
+def test_a_slot_that_cannot_be_made_keeps_no_task_running(installed, sandboxes, clock):
+    """Operators hear of it all the same, and no more are begun than the pool has."""
+    ref, key = installed.session()
+    sandboxes.boot(ref)
+    installed.account.refuse = [("CreateAccessPoint", "AccessPointLimitExceeded")] * 100
+    object.__setattr__(installed.blueprint, "pool", 3)
+    handler = make_handler(installed.upkeep, installed.inventory)
+    invocation = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000)
+    for pause in (timedelta(0), IDLE, *[timedelta(minutes=1)] * 4):
+        clock.added += pause
+        with pytest.raises(ExceptionGroup) as refused:
+            handler({}, invocation)
+        assert refused.group_contains(ClientError, match="AccessPointLimitExceeded")
+    assert installed.account.running() == []
+    assert installed.world.slots.of(key).boot_id == ""
+    assert len(installed.world.slots.all()) <= 1 + 3
+    installed.account.refuse.clear()
+    handler({}, invocation)
+    assert len(installed.world.slots.free()) == 3
+    assert len(installed.world.slots.all()) == 1 + 3
 
 
 # ---------------------------------------------------------------- the end of a session

@@ -169,7 +169,7 @@ def test_a_worker_that_dies_under_a_call_repeats_no_effect(account, client, task
     )
     client.beta.sessions.events.send(session.id, events=[rounds])
     (effect,) = wait_for(lambda: list(tasks.directory.rglob("twice.txt")), seconds=60)
-    kill(account, "run_tools")
+    kill(account, "run_turn")
     (effect.parent / "go").touch()
     found = [(text.strip(), is_error) for text, is_error in results(until_idle(client, session))]
     assert found == [("done", False), ("effect", False)]

@@ -208,7 +208,7 @@ def test_a_worker_that_is_killed_while_a_tool_runs_repeats_no_effect(account, cl
     rounds = script(bash(f"echo effect >> {file}; sleep 3; echo done"), bash(f"cat {file}"))
     client.beta.sessions.events.send(session.id, events=[rounds])
     wait_for(lambda: list(account.directory.rglob("once.txt")), seconds=30)
-    kill(account, "run_tools")
+    kill(account, "run_turn")
     events = until_idle(client, session)
     assert [text.strip() for text, _ in results(events)] == ["done", "effect"]
     assert_gapless(account, session, events)

@@ -42,7 +42,7 @@ def test_the_figures_in_the_document_are_those_of_the_program(templates):
 def test_the_text_says_what_is_counted_and_what_is_assumed(templates):
     text = aws_cost_report.as_text(PriceTable.shipped(), Counts.shipped(), templates)
     assert "assumed" in text
-    assert re.search(r"state transitions +4\.00 +4\.00", text)
+    assert re.search(r"state transitions +0\.00 +4\.00", text)
     assert re.search(
         r"control plane: \$0\.\d+ \(bound <= \$0\.045: (holds|missed by 0\.\d+)\)", text
     )

@@ -29,12 +29,14 @@ START = {"ecs:RunTask", "ecs:TagResource", "iam:PassRole"}
 CALL = {"ecs:DescribeTasks", "ecs:StopTask", "lambda:InvokeFunction"}
 TRANSFER = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
 NEW = {
-    "run_turn": ALLOWED["run_turn"] | START | {"states:StartExecution"},
-    "run_tools": ALLOWED["run_tools"] | START | CALL | {"s3:DeleteObject", "states:StartExecution"},
+    **{
+        folder: ALLOWED[folder] | START | CALL | {"s3:DeleteObject", "states:StartExecution"}
+        for folder in ("run_turn", "run_tools")
+    },
     "reaper": ALLOWED["reaper"] | {"states:StartExecution"},
     "dispatch": TRANSFER | INTERFACES | {"s3:AbortMultipartUpload"},
     "workspaces": {
-        *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
+        *("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"),
         *("elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"),
         "elasticfilesystem:ClientRootAccess",
         *INTERFACES,
@@ -155,13 +157,13 @@ def test_a_task_has_no_role_and_what_starts_it_has_the_least(sandboxed):
         assert len(sandboxed.permissions(folder)["iam:PassRole"]) == len(roles)
 
 
-def test_only_run_tools_and_slots_call_dispatch(sandboxed):
+def test_only_who_carries_out_calls_and_slots_call_dispatch(sandboxed):
     callers = [
         folder
         for folder in set(FUNCTIONS) - {"workspaces"}
         if "lambda:InvokeFunction" in sandboxed.permissions(folder)
     ]
-    assert sorted(callers) == ["run_tools", "slots"]
+    assert sorted(callers) == ["run_tools", "run_turn", "slots"]
     assert not [
         p
         for p in sandboxed.all("AWS::Lambda::Permission")

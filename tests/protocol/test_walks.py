@@ -150,6 +150,7 @@ class Walk:
             window=case.window,
             torn=seed % 3 == 1,
             bell=seed % 2 == 1,
+            goes_on=seed // 2 % 2 == 1,
         )
         self.left = dict(case.faults)
         # All requests at once, or spread over the whole of the session's work.

@@ -8,6 +8,7 @@ a schedule is a list of choices, and repeatable.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,8 +23,8 @@ from freehold.domain.compaction import INSTRUCTION
 from freehold.domain.transcript import messages_of
 from freehold.engine import recovery
 from freehold.engine.reply import ReplyReader
+from freehold.engine.steps import run_steps
 from freehold.engine.tools import run_tools
-from freehold.engine.turn import run_turn
 from freehold.errors import (
     AmbiguousWrite,
     ApiError,
@@ -136,6 +137,7 @@ class World:
     several items are not one snapshot. `bell`: doorbells ring after every transaction, and whoever
     watches has looked at the log before it is answered; without, nothing is noticed but by reading.
     `window`: of the model, small enough that a reply of the word `full` leaves no room.
+    `goes_on`: an invocation of a turn makes the steps behind it as well, as on AWS.
     """
 
     tmp_path: Path
@@ -151,6 +153,7 @@ class World:
     torn: bool = False
     bell: bool = False
     window: int | None = None
+    goes_on: bool = False
     failures: list[tuple[str, BaseException]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -259,7 +262,11 @@ class World:
         run, stage = execution.run, execution.stage
         execution.invocations += 1
         if stage == "turn":
-            worker = self.spawn(f"turn {run.name}", lambda: run_turn(self.app, run, reader=_Reader))
+            seconds = math.inf if self.goes_on else 0
+            worker = self.spawn(
+                f"turn {run.name}",
+                lambda: run_steps(self.app, run, seconds=seconds, reader=_Reader),
+            )
         else:
             worker = self.spawn(f"tools {run.name}", lambda: run_tools(self.app, run))
         worker.run, worker.stage, worker.ghost = run, stage, ghost

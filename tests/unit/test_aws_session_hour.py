@@ -47,7 +47,7 @@ def test_work_of_turns_and_of_runs_is_added_up_over_the_hour():
 
 def test_a_function_is_billed_for_what_it_waits_for_by_its_memory():
     turn = Work(invocations={"run_turn": 1, "run_tools": 1})
-    hour = Hour(own_seconds={"run_turn": Decimal(0), "run_tools": Decimal(0)}, platform_log_bytes=0)
+    hour = Hour(step_seconds={"turn": Decimal(0), "tools": Decimal(0)}, platform_log_bytes=0)
     found = by_name(control_plane(TABLE, counts(turn), SIZES, hour))
     second, request = Decimal("0.0000133334"), Decimal("0.0000002")
     assert found["Lambda run_turn, 512 MB"] == 180 * (14 * second / 2 + request)
@@ -55,6 +55,13 @@ def test_a_function_is_billed_for_what_it_waits_for_by_its_memory():
     x86 = Functions(SIZES.megabytes, "x86_64")
     dearer = by_name(control_plane(TABLE, counts(turn), x86, hour))
     assert dearer["Lambda run_turn, 512 MB"] > found["Lambda run_turn, 512 MB"]
+
+
+def test_an_invocation_that_goes_on_waits_for_the_tools_as_well():
+    found = by_name(control_plane(TABLE, counts(run=Work(invocations={"run_turn": 1})), SIZES))
+    seconds = 180 * (14 + 6 + Decimal("0.2") + Decimal("0.1")) + 18 * Decimal("0.2")
+    second, request = Decimal("0.0000133334"), Decimal("0.0000002")
+    assert found["Lambda run_turn, 512 MB"] == seconds * second / 2 + 18 * request
 
 
 def test_who_waits_looks_for_interrupts():

@@ -239,7 +239,7 @@ def test_an_account_that_has_everything(check):
     assert [line["detail"] for line in found["Deployed"]] == ["Mine-Data is UPDATE_COMPLETE"]
     said = [line["detail"] for line in found["Quota"]]
     assert said[0].startswith("300 starts")
-    assert said[1].startswith("1,250 turns a second")
+    assert said[1].startswith("1,250 runs a second")
     assert said[2].startswith("10,000 requests")
     assert said[3].startswith("500 new WebSockets")
 
@@ -297,7 +297,7 @@ def test_the_cost_is_said_with_what_nobody_has_a_price_for(check):
     assert unknown["status"] == "note"
     assert "AWS::Nobody::Knows" in unknown["detail"]
     (hour,) = found["Session-hour"]
-    assert "Lambda run_turn, 512 MB $0.0171" in hour["detail"]
+    assert "Lambda run_turn, 512 MB $0.0244" in hour["detail"]
 
 
 def test_an_installation_with_sandboxes_is_told_their_quota_and_their_hour(check, assembly):

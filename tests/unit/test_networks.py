@@ -7,6 +7,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from egress_proxy.policy import parse as parse_policy
+from freehold.adapters.egress.policies import egress_policy
 from freehold.adapters.egress.registries import registries
 from freehold.domain.network import network_of
 from freehold.engine.environment import sandbox_network, sandbox_packages
@@ -197,6 +199,12 @@ PIP = {"pypi.org", "files.pythonhosted.org"}
             {"deb.corp", "apt.corp"},
         ),
         ({"etc/pip.conf": "no [ini", "~/.cargo/config.toml": "= no toml"}, {}, set(), set()),
+        (
+            {"~/.npmrc": "registry=https://${NPM_HOST}/\n@mine:registry=https://Npm.Corp./\n"},
+            {},
+            {"registry.npmjs.org"},
+            {"npm.corp"},
+        ),
     ],
 )
 def test_what_is_configured_is_reached_in_place_of_the_public_one(
@@ -204,6 +212,7 @@ def test_what_is_configured_is_reached_in_place_of_the_public_one(
 ):
     found = read(tmp_path, files=files, **variables)
     assert set(found.hosts) == (PUBLIC - instead_of) | hosts
+    assert parse_policy(egress_policy(Network(package_managers=True), found))
 
 
 def test_tools_are_told_of_mirrors_and_of_no_secret(tmp_path):

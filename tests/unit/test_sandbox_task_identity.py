@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -115,6 +116,16 @@ def test_tools_are_another_user_and_cannot_reach_the_supervisor(tmp_path):
             assert asker.said(command=attack)[1], attack
         assert asker.said("write", file_path="f", content="x")[1] is False
         assert (tmp_path / "workspace" / "f").stat().st_uid == TOOLS_UID
+        process.stdin.close()
+
+
+def test_a_program_of_roots_that_is_set_user_id_gives_the_tools_no_right(tmp_path):
+    whoami = tmp_path / "whoami"
+    shutil.copy("/usr/bin/id", whoami)
+    whoami.chmod(0o4755)
+    with supervisor(tmp_path) as (asker, process):
+        assert asker.said(command=f"{whoami} -u") == (str(TOOLS_UID), False)
+        assert asker.said(command="grep NoNewPrivs /proc/self/status") == ("NoNewPrivs:\t1", False)
         process.stdin.close()
 
 

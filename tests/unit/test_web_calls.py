@@ -234,10 +234,10 @@ def test_a_sandbox_call_that_is_allowed_while_only_web_calls_run_waits_for_a_san
     run_turn(bench.app, run)
 
     class Blind(tools._Round):
-        def _needs_sandbox(self):
-            return False
+        def _wanted(self):
+            return {"web_fetch"}
 
-    assert Blind(bench.app, run, None).run().next == "tools"
+    assert Blind(bench.app, run, None).run(leaves=()).next == "tools"
     assert [text.splitlines()[-1] for text in bench.texts()] == ["from the web"]
     assert bench.sandbox.calls == []
     assert run_tools(bench.app, run).next == "turn"

@@ -93,6 +93,16 @@ def test_what_is_no_file_is_left_out(root, handler):
     assert [path.name for path in workspace.iterdir()] == ["file"]
 
 
+def test_a_save_that_is_asked_for_again_replaces_nothing(root, handler):
+    """Lambda brings a request at least once: then what it is about may have been erased."""
+    (root / "slot_1-workspace" / "file").write_text("saved")
+    handler(save="slot_1", object=NAME)
+    assert handler(erase="slot_1") == {"is_erased": True}
+    handler(save="slot_1", object=NAME)
+    handler(restore="slot_2", object=NAME)
+    assert (root / "slot_2-workspace" / "file").read_text() == "saved"
+
+
 def test_a_tree_deeper_than_any_path_is_erased(root, handler):
     deep(root / "slot_1-workspace", 60)
     assert handler(list=True) == {"slots": ["slot_1"]}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from egress_proxy.host_names import plain_host
+
 _URL = re.compile(r"https?://[^\s'\",;|#\]]+")
 _PUBLIC = {
     "pip": ("https://pypi.org/simple", "https://files.pythonhosted.org"),
@@ -91,8 +93,11 @@ def public_registries(extra_hosts: Iterable[str] = ()) -> Registries:
 
 
 def _host(url: str) -> str:
+    """As the proxy knows it, which refuses a policy with any other; empty for what is no host: a
+    variable, say, that a package manager would put in.
+    """
     try:
-        return urlsplit(url).hostname or ""
+        return plain_host(urlsplit(url).hostname or "")
     except ValueError:
         return ""
 

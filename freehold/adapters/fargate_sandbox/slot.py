@@ -29,6 +29,8 @@ class Slot:
     """Their ids, in the order of `DIRECTORIES`."""
     platform: str = ""
     """Image and architecture of its family."""
+    memory_mib: int = 0
+    """Of its family; 0 where an earlier release made it."""
     workspace_id: str = ""
     session_id: str = ""
     boot_id: str = ""

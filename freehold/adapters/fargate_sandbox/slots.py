@@ -56,14 +56,18 @@ class Slots:
 
     def due(self) -> tuple[str, ...]:
         """The first hundred that are to be looked at now, the longest due first. May lag."""
-        now = f"slot/{self.now()}"
+        return tuple(slot.slot_id for slot in self._due())
+
+    def making(self) -> int:
+        """How many of those have yet to be made."""
+        return sum(slot.state == "making" for slot in self._due())
+
+    def _due(self) -> list[Slot]:
+        now = self.now()
         waiting = self._records.due("slot/", limit=_LOOKED_AT)
-        found: list[Any] = self._records.get(waiting) if waiting else []
-        return tuple(
-            keys.parse_slot(key)
-            for key, item in zip(waiting, found, strict=True)
-            if item is not None and item.get("due", "~") <= now
-        )
+        found = self._records.get(waiting) if waiting else []
+        slots = [read_slot(item) for item in found if item is not None]
+        return [slot for slot in slots if slot.due and slot.due <= now]
 
     def free(self) -> list[Slot]:
         """The first hundred that nobody has adopted."""

@@ -53,4 +53,14 @@ class SupervisorSettings:
                 "PS1": "",
                 "PS2": "",
             },
+            **_limits(slot),
         }
+
+
+def _limits(slot: Slot) -> JsonObject:
+    """Of a task's memory the supervisor keeps an eighth: so it is what ends a call that takes too
+    much, and not the kernel, which might end the supervisor.
+    """
+    if not slot.memory_mib:
+        return {}
+    return {"limits": {"memory_bytes": (slot.memory_mib << 20) // 8 * 7}}

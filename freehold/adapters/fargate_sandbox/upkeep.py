@@ -85,10 +85,12 @@ class Upkeep:
     # ------------------------------------------------------------ the pool
     def refill(self, pause: Callable[[float], None], limit: int = 20) -> int:
         """Makes free slots up to the pool's number, at most `limit` now, one a second. Ends with
-        the first that AWS is too busy for: what is `making` is due and goes on. How many were made.
+        the first that AWS is too busy for: what is `making` is due and goes on, and counts as if it
+        were free. How many were made.
         """
         made = 0
-        for _ in range(min(limit, self._blueprint.pool - len(self._slots.free()))):
+        missing = self._blueprint.pool - len(self._slots.free()) - self._slots.making()
+        for _ in range(min(limit, missing)):
             if made:
                 pause(PAUSE_SECONDS)
             try:
@@ -107,8 +109,9 @@ class Upkeep:
         if not slot.access_points:
             points = self._world.access_points.create(slot)
             slot = self._slots.write(slot, access_points=points)
-        if slot.platform != self._blueprint.platform:
-            slot = self._slots.write(slot, platform=self._blueprint.platform)
+        made = {"platform": self._blueprint.platform, "memory_mib": self._blueprint.memory_mib}
+        if made != {name: getattr(slot, name) for name in made}:
+            slot = self._slots.write(slot, **made)
         self._world.tasks.register(slot, self._blueprint)
         self._slots.publish(slot)
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("freehold.sandboxes")
 
 PROBE = (
-    "exec 3<>/dev/tcp/127.0.0.1/3128 && printf 'CONNECT freehold.invalid:443 HTTP/1.1\\r\\n"
+    "exec 3<>/dev/tcp/127.0.0.1/3128 && printf 'OPTIONS * HTTP/1.1\\r\\n"
     "Host: freehold.invalid\\r\\n\\r\\n' >&3 && read -r -t 10 line <&3 && echo ${line:9:3}"
 )
-PROBED = "407"
-"""The proxy asks who is there: so it can be reached. Nothing else is tried, nothing resolved."""
+PROBED = "204"
+"""The proxy is there. It is asked for nothing, so it resolves, refuses and notes nothing."""
 
 
 class Networks:

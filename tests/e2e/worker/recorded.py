@@ -31,7 +31,7 @@ def __getattr__(folder: str) -> Any:
     record_calls(folder)
     if "E2E_FARGATE_PORT" in os.environ:
         _redirect_fargate()
-    elif folder == "run_tools":
+    elif folder in {"run_turn", "run_tools"}:
         _give_it_a_sandbox()
     return importlib.import_module(f"functions.{folder}.index").handler
 
