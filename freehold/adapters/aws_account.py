@@ -66,11 +66,15 @@ class AwsAccount:
         return Concurrency(found["ConcurrentExecutions"], found["UnreservedConcurrentExecutions"])
 
     def quotas(self, service: str) -> Mapping[str, float]:
-        """Of a service, by their names, as they apply to this account. Raises AccountUnusable."""
+        """Of a service, by their names and by their codes, as they apply to this account. Raises
+        AccountUnusable.
+        """
 
         def read(client: Any) -> Mapping[str, float]:
             pages = client.get_paginator("list_service_quotas").paginate(ServiceCode=service)
-            return {q["QuotaName"]: q["Value"] for page in pages for q in page["Quotas"]}
+            quotas = [quota for page in pages for quota in page["Quotas"]]
+            named = ("QuotaName", "QuotaCode")
+            return {q[key]: q["Value"] for q in quotas for key in named if key in q}
 
         found: Mapping[str, float] = self._call("service-quotas", read)
         return found

@@ -67,7 +67,9 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What one reader asks for in the hour, from ADR 0007; not counted, but computed."""
+    """What one reader asks for in the hour, from ADR 0007; not counted, but computed. What the
+    fan-out asks of the table is pinned by tests/contract/test_fan_out.py.
+    """
 
     looks_a_second: Decimal = Decimal(4)
     """Of a stream at the feed and at previews while something happens, none of them consistent."""
@@ -75,6 +77,11 @@ class Reader:
     """Items of previews while the model speaks: written for anyone, read by each, sent to each."""
     events_of_a_turn: Decimal = Decimal(10)
     commits_of_a_turn: Decimal = Decimal(5)
+    reads_of_a_commit: int = 8
+    reads_of_a_preview: int = 4
+    """Of the fan-out for one connection, each consistent and of one unit: who follows, whether its
+    key stands, what it has not been sent.
+    """
     stream_megabytes: int = 256
     fan_out_megabytes: int = 256
     fan_out_seconds: Decimal = Decimal("0.05")
@@ -182,6 +189,7 @@ def socket(
     commits = reader.commits_of_a_turn * hour.turns
     previews = reader.previews_a_second * speaking
     rings = commits + previews
+    looks = commits * reader.reads_of_a_commit + previews * reader.reads_of_a_preview
     messages = reader.events_of_a_turn * hour.turns + previews
     megabytes = functions.megabytes.get("fan_out", reader.fan_out_megabytes)
     seconds = functions.seconds(table, megabytes, rings * reader.fan_out_seconds)
@@ -189,9 +197,10 @@ def socket(
     return (
         CostLine("messages", table.cost("api_gateway.socket_message", messages) + minutes),
         CostLine(f"Lambda fan_out, {megabytes} MB", seconds + table.cost("lambda.request", rings)),
-        # A cursor is written by a transaction, at twice the price.
-        CostLine("cursors", table.cost("dynamodb.write_unit", commits * 2)),
-        CostLine("looks of the fan-out", table.cost("dynamodb.read_unit", rings * 2)),
+        # Where a connection stands is written by a transaction, at twice the price: its cursor, and
+        # each item of previews before it is sent.
+        CostLine("cursors, previews taken up", table.cost("dynamodb.write_unit", rings * 2)),
+        CostLine("looks of the fan-out", table.cost("dynamodb.read_unit", looks)),
         _previews(table, speaking, reader),
     )
 

@@ -35,13 +35,10 @@ _UNSTARTABLE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE
 _RATES = (
     ("states", "StartExecution throttle token refill rate per second", "starts of runs a second"),
     ("states", "StateTransition throttle token refill rate per second", "runs a second"),
-    ("apigateway", "Throttle rate", "requests a second, of all APIs of the account"),
+    ("apigateway", "L-8A5B8E43", "requests a second, of all APIs of the account"),
 )
-_SOCKETS = (
-    "apigateway",
-    "New connections per second per account across all WebSocket APIs",
-    "new WebSockets a second",
-)
+"""Service, and the quota's name or, where AWS publishes it, the code that no rewording changes."""
+_SOCKETS = ("apigateway", "L-9ED1E49A", "new WebSockets a second")
 _TASKS = (
     "fargate",
     "Fargate On-Demand vCPU resource count",

@@ -7,7 +7,9 @@ Every step is a no-op where somebody was faster.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from freehold import keys
 from freehold.domain import calls
@@ -67,24 +69,50 @@ def release(app: App, run: Run, *, failed: bool = False) -> bool:
 
 def sweep(app: App, *, claims_are_dead: bool = False) -> Swept:
     """Visits every thread that should be running and every unfinished operation, and drops what has
-    expired.
+    expired. What fails for one of them holds up no other: the first failure is raised in the end.
 
     `claims_are_dead`: the caller knows that no other process works on this store, as at the start
     of a laptop's server.
     """
     visited = released = 0
+    failures: list[Exception] = []
+    for session_id, visit in _visits(app, claims_are_dead=claims_are_dead):
+        try:
+            found = visit()
+        except Exception as error:  # noqa: BLE001 - the others have a right to theirs
+            _log.exception("visit_failed", extra={"session_id": session_id})
+            failures.append(error)
+        else:
+            visited += found.visited
+            released += found.released
+    if failures:
+        raise failures[0]
+    return Swept(visited, released)
+
+
+def _visits(app: App, *, claims_are_dead: bool) -> Iterator[tuple[str, Callable[[], Swept]]]:
+    """With the session that each is about; of all of them, empty."""
     for key in app.records.due("busy/"):
-        session_key, thread_id = keys.parse_head(key)
-        found = _wake(app, session_key, thread_id, claims_are_dead=claims_are_dead)
-        visited += found.visited
-        released += found.released
+        session, thread_id = keys.parse_head(key)
+        visit = partial(_wake, app, session, thread_id, claims_are_dead=claims_are_dead)
+        yield session.session_id, visit
     for key in app.records.due("todo/"):
-        visited += finish_todo(app, keys.parse_session(key.pk))
+        session = keys.parse_session(key.pk)
+        yield session.session_id, partial(_count, finish_todo, app, session)
     for key in app.records.due("purge/"):
-        purge_session(app, keys.parse_session(key.pk))
-        visited += 1
-    visited += resume_sessions(app)
-    return Swept(visited + drop_expired(app), released)
+        session = keys.parse_session(key.pk)
+        yield session.session_id, partial(_purge, app, session)
+    yield "", partial(_count, resume_sessions, app)
+    yield "", partial(_count, drop_expired, app)
+
+
+def _count(visit: Callable[..., int], *given: object) -> Swept:
+    return Swept(visit(*given), 0)
+
+
+def _purge(app: App, key: SessionKey) -> Swept:
+    purge_session(app, key)
+    return Swept(1, 0)
 
 
 def _wake(app: App, key: SessionKey, thread_id: str, *, claims_are_dead: bool) -> Swept:

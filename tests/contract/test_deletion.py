@@ -4,6 +4,11 @@ directory: database, write-ahead log, blobs, workspaces, sandboxes (BEHAVIOUR 5.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from freehold import keys
 from freehold.engine import recovery
 from tests.contract.test_sdk import TOOLSET, message, new_agent, new_environment, script, when_idle
 from tests.servers import server_in_process, wait_for
@@ -44,6 +49,37 @@ def test_a_purged_session_leaves_no_trace_of_itself(tmp_path):
         assert places_of("another", tmp_path)
         assert client.beta.sessions.retrieve(other).status == "idle"
     assert not places_of(MARKER, tmp_path)
+
+
+class Stuck:
+    """Sandboxes of which one cannot be removed."""
+
+    def __init__(self, sandboxes, session_id):
+        self._sandboxes = sandboxes
+        self._session_id = session_id
+
+    def __getattr__(self, name):
+        return getattr(self._sandboxes, name)
+
+    def remove(self, ref):
+        if ref.session_id == self._session_id:
+            raise PermissionError("of another user")
+        self._sandboxes.remove(ref)
+
+
+def test_a_session_that_cannot_be_purged_holds_up_no_other_and_is_told_of(tmp_path, caplog):
+    with server_in_process(tmp_path) as server:
+        first, *others = [server.new_session() for _ in range(3)]
+        for session in (first, *others):
+            server.client().beta.sessions.delete(session)
+        app = replace(server.app, sandboxes=Stuck(server.app.sandboxes, first))
+        with pytest.raises(PermissionError):
+            recovery.sweep(app)
+        (left,) = app.records.due("purge/")
+        assert keys.parse_session(left.pk).session_id == first
+        (told,) = [line for line in caplog.records if line.msg == "visit_failed"]
+        assert told.session_id == first
+        assert recovery.sweep(server.app).visited == 1
 
 
 def fill(client, marker=MARKER):

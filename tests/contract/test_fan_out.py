@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from freehold import keys, listeners
+from freehold.aws_cost.session_hour import Reader
 from freehold.engine import recovery
 from freehold.engine.purge import purge_session
 from freehold.engine.turn import run_turn
@@ -411,6 +412,27 @@ def test_previews_go_to_who_asked_behind_the_events_before_them(world, asking):
     first = next(n for n, f in enumerate(wanting.heard) if f["type"] == "preview")
     assert all(frame["type"] == "preview" for frame in wanting.heard[first:])
     assert plain.previews == []
+
+
+def test_what_a_ring_asks_of_the_table_is_what_its_cost_is_computed_from(world, asking):
+    _, _, finish = asking
+    disconnect(world.socket, "plain")
+    world.settle()
+    faulty = FaultyRecords(world.app.records)
+    log = type(world.app.log)(faulty, world.app.blobs, world.app.secrets)
+    app = replace(world.app, records=faulty, log=log)
+    handler = make_handler(app, world.gateway, Inline())
+
+    def counted(records=None):
+        faulty.calls.clear()
+        world.invoke(records, handler)
+        return faulty.calls["query"] + faulty.calls["get"], faulty.calls["write"]
+
+    event_id = new_id("sevt")
+    world.preview(start(event_id), delta(event_id, "one"))
+    assert counted() == (Reader().reads_of_a_preview, 1)
+    finish()
+    assert counted(world.pending[:1]) == (Reader().reads_of_a_commit, 1)
 
 
 def test_a_record_that_is_repeated_repeats_no_preview(world, asking):

@@ -34,6 +34,11 @@ def test_the_figures_in_the_document_are_those_of_the_program(templates):
     text = (ROOT / "docs/benchmarks.md").read_text()
     for name in ("control_plane_usd", "reader_usd"):
         assert f"${Decimal(found[name]).quantize(Decimal('0.0001'))}" in text, name
+    parts = found["sections"]["a reader over a WebSocket"]
+    socket = sum(Decimal(part["usd"]) for part in parts)
+    stream = Decimal(found["reader_usd"])
+    assert f"${socket:.3f} in an hour" in (ROOT / "docs/aws.md").read_text()
+    assert 2 * stream < socket < 3 * stream  # "twice as much"
     floor = Decimal(found["monthly_floor_usd"]).quantize(Decimal("0.01"))
     assert f"${floor}" in text
     assert f"${floor}" in (ROOT / "docs/aws.md").read_text()

@@ -40,10 +40,7 @@ QUOTAS = {
         "StartExecution throttle token refill rate per second": 300,
         "StateTransition throttle token refill rate per second": 5000,
     },
-    "apigateway": {
-        "Throttle rate": 10000,
-        "New connections per second per account across all WebSocket APIs": 500,
-    },
+    "apigateway": {"L-8A5B8E43": 10000, "L-9ED1E49A": 500},
     "fargate": {"Fargate On-Demand vCPU resource count": 6},
 }
 
@@ -142,8 +139,13 @@ class Account(BaseHTTPRequestHandler):
         return 200, json.dumps({"AccountLimit": found})
 
     def _quotas(self, given):
-        found = QUOTAS[given["ServiceCode"]].items()
-        return 200, json.dumps({"Quotas": [{"QuotaName": n, "Value": v} for n, v in found]})
+        found = [
+            {"QuotaName": f"{name}, in words", "QuotaCode": name, "Value": value}
+            if name.startswith("L-")
+            else {"QuotaName": name, "QuotaCode": "L-1", "Value": value}
+            for name, value in QUOTAS[given["ServiceCode"]].items()
+        ]
+        return 200, json.dumps({"Quotas": found})
 
     def _send(self, status, body):
         self.send_response(status)
