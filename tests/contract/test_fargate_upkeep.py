@@ -13,7 +13,7 @@ from freehold.adapters.fargate_sandbox.slot import DIRECTORIES
 from freehold.errors import SandboxLost, SandboxStarting
 from freehold.ports import Write
 from freehold.testing.sandbox_calls import bash, call, eventually, said
-from tests.contract.test_fargate_trouble import Clock
+from tests.clocks import Clock
 from tests.fargate import WORKSPACES, Patient, installation
 from tests.fargate_account import FILE_SYSTEM, PORT
 
@@ -116,7 +116,7 @@ def test_tasks_started_ahead_are_a_session_s_first_boot(tmp_path, clock):
 
         line = Line(task.slot_id, task.token, task.address)
         eventually(lambda: installed.dispatch().answers(line))
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
         looks = len(installed.account.calls)
         ref, _ = installed.session()
@@ -132,14 +132,14 @@ def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock)
     ref, _ = installed.session()
     first = sandboxes.boot(ref)
     said(sandboxes, ref, bash("echo kept > file"))
-    clock.added += timedelta(minutes=10)
+    clock.ahead += timedelta(minutes=10)
     installed.tick()
     assert installed.account.running()
     sandboxes.boot(ref)  # used again
-    clock.added += timedelta(minutes=10)
+    clock.ahead += timedelta(minutes=10)
     installed.tick()
     assert installed.account.running()
-    clock.added += IDLE
+    clock.ahead += IDLE
     installed.tick()
     assert installed.account.running() == []
     assert sandboxes.boot(ref) != first
@@ -149,7 +149,7 @@ def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock)
 def archive(installed, clock):
     """Time passes until every slot that nobody uses has been archived."""
     for pause in (IDLE, timedelta(minutes=1), 30 * DAY, *[timedelta(minutes=1)] * 4):
-        clock.added += pause
+        clock.ahead += pause
         installed.tick()
 
 
@@ -172,7 +172,7 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     with pytest.raises(SandboxStarting):
         installed.sandboxes().boot(ref)
     while slots.of(key).state == "restoring":
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
     lines = said(sandboxes, ref, bash(seen)).split("\n")
     assert lines[0].startswith("750 ")
@@ -213,7 +213,7 @@ def test_what_cannot_be_saved_stays_where_it_is(installed, sandboxes, clock, cap
         1 / 0 if "save" in event else save(event, _)
     )
     archive(installed, clock)
-    clock.added += timedelta(minutes=20)
+    clock.ahead += timedelta(minutes=20)
     installed.tick()
     assert "save_failed" in [record.message for record in caplog.records]
     assert installed.world.slots.of(key).state == "adopted"
