@@ -10,7 +10,6 @@ import multiprocessing
 import sqlite3
 from contextlib import closing, nullcontext
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -27,10 +26,11 @@ from tests.contract.dynamodb_table import create_table, opened
 from tests.contract.test_older_versions import GOLDEN
 from tests.contract.test_sdk import known, message
 from tests.e2e.test_session import said, until_idle
+from tests.golden import FOLDER
 from tests.ministack import ministack
 from tests.servers import server_in_process, server_process
 
-DUMP = (Path(__file__).parents[1] / "unit" / "golden" / "freehold_v1.sql").read_text()
+DUMP = (FOLDER / "freehold_v1.sql").read_text()
 
 
 def _old(directory, change=""):
