@@ -57,8 +57,12 @@ def test_objects_are_changed_and_deleted(server):
 
 
 def test_a_session_that_waited_takes_its_answer(server):
-    client = server.client()
-    session = client.beta.sessions.retrieve(GOLDEN["parked"])
+    assert_takes_its_answer(server.client())
+
+
+def assert_takes_its_answer(client):
+    """The session that waits for one, and goes on after it."""
+    session = known(client.beta.sessions.retrieve(GOLDEN["parked"]))
     (call,) = [
         e for e in client.beta.sessions.events.list(session.id) if e.type == "agent.tool_use"
     ]
