@@ -21,7 +21,7 @@ from freehold.testing.script import script
 from freehold.testing.scripted_model import ScriptedModel
 from freehold.toolset import ToolResult
 from tests.protocol.sessions import POLICIES, asking_agent
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 WINDOW = 12_000
 COMPACTED = "agent.thread_context_compacted"
@@ -246,21 +246,14 @@ class Always:
         self._inner, bench.model.model = bench.model.model, self
 
     def open(self, request):
-        return self._inner.open(request) if is_summary(request) else TooLong()
+        return self._inner.open(request) if is_summary(request) else TOO_LONG
 
 
-class TooLong:
-    def close(self):
-        pass
-
-    def __iter__(self):
-        raise ModelError(
-            "model_request_failed",
-            "prompt is too long",
-            retryable=False,
-            refused=True,
-            too_long=True,
-        )
+TOO_LONG = Failing(
+    ModelError(
+        "model_request_failed", "prompt is too long", retryable=False, refused=True, too_long=True
+    )
+)
 
 
 @pytest.mark.parametrize("most", [1, 2])
@@ -286,7 +279,7 @@ def test_a_request_for_a_summary_that_is_too_long_is_made_without_results(tmp_pa
         def open(self, request):
             if is_summary(request) and "xxxx" in json.dumps(request.messages):
                 refused.append(request)
-                return TooLong()
+                return TOO_LONG
             return self._inner.open(request)
 
     bench.model.model = Picky(bench.model.model)

@@ -15,7 +15,7 @@ from freehold.errors import ModelError, ModelStopped
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage
 from freehold.testing.script import script
 from tests.images import png
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 
 @pytest.fixture
@@ -131,16 +131,8 @@ class Refusing:
 
     def open(self, request):
         if self._poison in json.dumps(request.messages):
-            return _Refused()
+            return Failing(ModelError("model_request_failed", "No.", retryable=False, refused=True))
         return self._inner.open(request)
-
-
-class _Refused:
-    def close(self):
-        pass
-
-    def __iter__(self):
-        raise ModelError("model_request_failed", "No.", retryable=False, refused=True)
 
 
 def test_input_that_the_model_refuses_is_left_out_so_that_the_next_message_works(bench):
