@@ -138,8 +138,7 @@ def _wakes(write: Mapping[str, Any]) -> bool:
 
 
 def _price(line: Mapping[str, Any]) -> str:
-    """The name of a request's price; empty where it has none."""
-    service = line["service"]
-    if service == "kms":
-        return "kms.request"
-    return _PRICES.get((service, line["operation"]), "")
+    """The name of a request's price; empty where it has none. A process asks KMS once in its life,
+    which is no work of a turn.
+    """
+    return _PRICES.get((line["service"], line["operation"]), "")
