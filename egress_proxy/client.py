@@ -13,6 +13,7 @@ import h11
 
 from egress_proxy import forward, tunnel
 from egress_proxy.decisions import note
+from egress_proxy.destinations import keep_little
 from egress_proxy.http_peer import HttpPeer, values
 from egress_proxy.refusals import Malformed, NotIdentified, Refused
 from egress_proxy.traffic import Traffic, carrier
@@ -65,6 +66,7 @@ class Clients:
             writer.transport.abort()
             return
         self._open[origin] += 1
+        keep_little(writer)
         try:
             await _Client(self, (reader, writer), came_by).serve()
         except asyncio.CancelledError:
@@ -167,7 +169,9 @@ class _Client:
             raise Refused(host, refusal)
         assert self._task is not None
         session.open[self._task] = host
-        return await self._clients.destinations.connect(host, port, session.turns)
+        upstream = await self._clients.destinations.connect(host, port, session.turns)
+        keep_little(upstream[1])
+        return upstream
 
     async def _tunnel(self, session: Session, host: str, port: int) -> None:
         while isinstance(await self._peer.receive(), h11.Data):

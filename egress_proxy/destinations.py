@@ -21,10 +21,18 @@ Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 Dial: TypeAlias = Callable[[str, int], Awaitable[Streams]]
 """A connection to an address and port. Raises OSError."""
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 16 * 1024
 _MOST_ADDRESSES = 4
 _RESOLVERS = 32
 _RESOLVED_AT_ONCE = 4
+
+
+def keep_little(writer: asyncio.StreamWriter) -> None:
+    """Of what one side sends and the other does not take, a few chunks are in memory: asyncio would
+    by itself read a quarter of a megabyte at once.
+    """
+    writer.transport.max_size = CHUNK_BYTES  # type: ignore[attr-defined]
+    writer.transport.set_write_buffer_limits(CHUNK_BYTES)
 
 
 def resolve(host: str, port: int) -> list[str]:

@@ -31,10 +31,10 @@ class Bodies:
             if size <= MAX_ITEM:
                 break
             size -= len(bodies[n])
-            bodies[n] = self._point_to(key, entry.thread_id, bodies[n])
+            bodies[n] = self.point_to(key, entry.thread_id, bodies[n])
         return b"[" + b",".join(bodies[:-1]) + b"]", bodies[-1]
 
-    def _point_to(self, key: SessionKey, thread_id: str, body: bytes) -> bytes:
+    def point_to(self, key: SessionKey, thread_id: str, body: bytes) -> bytes:
         """Writes a blob named by its content: another attempt with other bytes is another blob."""
         name = f"{key.partition}/{thread_id}/{hashlib.sha256(body).hexdigest()}"
         self._blobs.put(name, body)

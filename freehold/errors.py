@@ -163,6 +163,13 @@ class ModelError(Exception):
         self.too_long = too_long
 
 
+class NoSummary(ModelError):
+    """The model was asked for a summary, and said none."""
+
+    def __init__(self) -> None:
+        super().__init__("model_request_failed", "The model gave no summary.", retryable=True)
+
+
 class ModelStopped(Exception):
     """The model stream was closed from this side, by an interrupt, a deadline or a shutdown."""
 

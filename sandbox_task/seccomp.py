@@ -152,14 +152,7 @@ def program(machine: str) -> bytes:
     machine without one.
     """
     this = _ARCHITECTURES[machine]
-    code = [
-        _instruction(_LOAD, _ARCHITECTURE),
-        _instruction(_EQUAL, this.audit, 1, 0),
-        _instruction(_RETURN, _KILL),
-        _instruction(_LOAD, _NUMBER),
-    ]
-    if this.audit == _X86_64:
-        code += [_instruction(_AT_LEAST, _X32, 0, 1), _instruction(_RETURN, _ERRNO | errno.ENOSYS)]
+    code = _of_its_own_architecture(this)
     code += _answer(_REFUSED, this.column, errno.EPERM)
     code += _answer(_ABSENT, this.column, errno.ENOSYS)
     for number, index in this.set_modes:
@@ -173,6 +166,30 @@ def program(machine: str) -> bytes:
     code += _on(this.shmget, _at_most(1, _SMALL_SEGMENT))
     code.append(_instruction(_RETURN, _ALLOW))
     return b"".join(code)
+
+
+def program_without_handles(machine: str) -> bytes:
+    """Refuses files by their handles and nothing else. In a container names lead to what is mounted
+    there, but handles lead whoever may read everything to all of the disk that it is on. Raises
+    KeyError.
+    """
+    this = _ARCHITECTURES[machine]
+    handles = {name: _REFUSED[name] for name in ("name_to_handle_at", "open_by_handle_at")}
+    code = [*_of_its_own_architecture(this), *_answer(handles, this.column, errno.EPERM)]
+    return b"".join([*code, _instruction(_RETURN, _ALLOW)])
+
+
+def _of_its_own_architecture(this: _Architecture) -> list[bytes]:
+    """The number of the call is looked at next; calls of another architecture have others."""
+    code = [
+        _instruction(_LOAD, _ARCHITECTURE),
+        _instruction(_EQUAL, this.audit, 1, 0),
+        _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, _NUMBER),
+    ]
+    if this.audit == _X86_64:
+        code += [_instruction(_AT_LEAST, _X32, 0, 1), _instruction(_RETURN, _ERRNO | errno.ENOSYS)]
+    return code
 
 
 def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:

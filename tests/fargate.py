@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Network
 
@@ -43,6 +43,20 @@ from tests.ministack import REGION
 LOOPBACK, PROXIES = IPv4Network("127.0.0.0/8"), IPv4Network("127.99.0.0/16")
 CLUSTER = f"arn:aws:ecs:{REGION}:000000000000:cluster/sandboxes"
 DISPATCH, WORKSPACES = "dispatch", "workspaces"
+BLUEPRINT = Blueprint(
+    image="sandbox:1",
+    cpu=512,
+    memory_mib=1024,
+    disk_gib=21,
+    architecture="arm64",
+    execution_role="arn:aws:iam::000000000000:role/execution",
+    log_group="sandboxes",
+    region=REGION,
+    file_systems=(FILE_SYSTEM,),
+    pool=2,
+    started=0,
+    archive_days=30,
+)
 
 
 def _at_once(_seconds):
@@ -247,18 +261,7 @@ def installation(directory, *, records=None, clock=now, secrets=None, egress=Non
     )
     if egress is not None:
         account.families[egress.family] = [{"arn": "egress:1", "status": "ACTIVE"}]
-    given = {"pool": 2, "started": 0, "archive_days": 30, "file_systems": (FILE_SYSTEM,)}
-    given["memory_mib"] = 1024
-    blueprint = Blueprint(
-        image="sandbox:1",
-        cpu=512,
-        disk_gib=21,
-        architecture="arm64",
-        execution_role="arn:aws:iam::000000000000:role/execution",
-        log_group="sandboxes",
-        region=REGION,
-        **{**given, **numbers},
-    )
+    blueprint = replace(BLUEPRINT, **numbers)
     records = records if records is not None else SqliteRecords(":memory:")
     transfers = DirectoryBlobs(directory / "transfers")
     archives = DirectoryArchives(directory / "archives")

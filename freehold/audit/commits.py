@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from freehold.domain import chain
 from freehold.domain.entry import CROSSED, ERASED
 from freehold.toolset import JsonObject
 
-_NOTES = (CROSSED, ERASED, POINTER)
 _STATUS = "session.thread_"
 _WORDS = (_STATUS.encode(), POINTER.encode())
 _HEADER = ("v", "version", "first_seq", "n", "at", "actor", "commit_id")
@@ -101,6 +100,41 @@ def _looked_at(events: bytes) -> tuple[JsonObject, ...]:
 
 
 def _noted(private: bytes) -> JsonObject:
-    if not any(name.encode() in private for name in _NOTES):
+    if not any(name.encode() in private for name in _FORMS):
         return {}
-    return {name: value for name, value in json.loads(private).items() if name in _NOTES}
+    return notes_of(json.loads(private))
+
+
+def notes_of(private: object) -> JsonObject:
+    """What an audit looks at. A note without the form of one is left out: whoever made it is told
+    of by the commit's hash, or by the seal.
+    """
+    found: Mapping[str, Any] = private if isinstance(private, dict) else {}
+    return {name: value for name, value in found.items() if _has_form(name, value)}
+
+
+def _has_form(name: str, value: object) -> bool:
+    return name in _FORMS and _FORMS[name](value)
+
+
+def _is_crossed(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(place, dict) and isinstance(place.get("version"), int) and "hash" in place
+        for place in value.values()
+    )
+
+
+def _is_erased(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(record, dict)
+        and isinstance(record.get("version"), int)
+        and isinstance(record.get("event_id"), str)
+        for record in value
+    )
+
+
+_FORMS: Mapping[str, Callable[[object], bool]] = {
+    CROSSED: _is_crossed,
+    ERASED: _is_erased,
+    POINTER: lambda value: isinstance(value, str),
+}

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["edited", "deleted", "reordered", "truncated", "rewritten"]
-"""`edited`: bytes that are not those their hash or their successor names. `deleted`: a commit, a
-thread or a blob is gone from within. `reordered`: whole commits stand in other places. `truncated`:
-the end is gone. `rewritten`: a chain that holds in itself and is not the one that was sealed, that
-another thread names, or that was exported.
+"""`edited`: bytes that are not those their hash or their successor names, or are nothing any more.
+`deleted`: a commit, a thread or a blob is gone from within, or a session is that is listed.
+`reordered`: whole commits stand in other places. `truncated`: the end is gone. `rewritten`: a chain
+that holds in itself and is not the one that was sealed, that another thread names, or that was
+exported.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """`version` counts the commits of the thread from 0; null where it is about no single one."""
+    """`version` counts the commits of the thread from 0; null where it is about no single one.
+    `thread_id` is the session's id where it is about no single thread.
+    """
 
     kind: Kind
     thread_id: str

@@ -6,18 +6,21 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from freehold.audit.checkpoint import compare
-from freehold.audit.findings import Damage, SessionFindings
-from freehold.audit.verification import Thread
+from freehold.audit.commits import notes_of
+from freehold.audit.findings import Damage, Kind, SessionFindings
+from freehold.audit.verification import Thread, read_head
 from freehold.bodies import Bodies, pointed_to
 from freehold.domain import chain
 from freehold.domain.entry import CROSSED
-from freehold.domain.session import Head, SessionState
+from freehold.domain.session import SessionState
 from freehold.errors import NotFound
+from freehold.keys import parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from freehold.audit.commits import StoredCommit
+    from freehold.domain.session import Head
     from freehold.keys import SessionKey
     from freehold.ports import App
     from freehold.toolset import JsonObject
@@ -27,44 +30,87 @@ def verify_session(
     app: App, key: SessionKey, expected: Mapping[str, Any] | None = None
 ) -> SessionFindings:
     """Reads every commit once, and every blob that one names. `expected` is what a checkpoint has
-    of the session. Raises NotFound.
+    of the session. Raises NotFound for one that is not there, or was deleted.
     """
-    heads = _heads(app, key)
-    (state,) = app.records.get([key.state()])
-    if state is None:
-        raise NotFound(f"Session {key.session_id} not found.")
-    primary_id = SessionState.from_item(state).primary_id
+    primary_id, damage = _primary(app, key)
+    heads, unread = _heads(app, key)
+    damage += unread
+    if primary_id is None:
+        roots = (i for i, head in heads.items() if head is not None and head.parent_id is None)
+        primary_id = next(roots, None)
+    if primary_id is None:
+        return SessionFindings(key.session_id, key.workspace_id, (), tuple(damage))
     ids = [primary_id, *sorted(set(heads) - {primary_id})]
-    threads = {thread_id: _read(app, key, thread_id) for thread_id in ids}
+    threads = {thread_id: _read(app, key, thread_id, heads.get(thread_id)) for thread_id in ids}
 
     def mac(message: bytes) -> bytes:
         return app.secrets.mac(chain.SEAL, message)
 
-    found = tuple(threads[i].judge(heads.get(i), mac) for i in ids)
+    edited = {i for i, head in heads.items() if head is None}
+    found = tuple(threads[i].judge(heads.get(i), mac, is_edited=i in edited) for i in ids)
     audit = _Session(app, key, threads, primary_id)
-    damage = (*audit.children(), *audit.blobs(), *compare(expected or {}, threads))
-    return SessionFindings(key.session_id, key.workspace_id, found, damage)
+    damage += (*audit.children(), *audit.blobs(), *compare(expected or {}, threads))
+    return SessionFindings(key.session_id, key.workspace_id, found, tuple(damage))
 
 
-def _heads(app: App, key: SessionKey) -> dict[str, Head]:
-    found: dict[str, Head] = {}
+def _primary(app: App, key: SessionKey) -> tuple[str | None, list[Damage]]:
+    """The first thread, as the session's counters name it. A deletion takes the session from the
+    list in the transaction that marks it, so that what is listed has counters.
+    """
+
+    def damaged(kind: Kind, detail: str) -> tuple[None, list[Damage]]:
+        return None, [Damage(kind, key.session_id, None, detail)]
+
+    try:
+        (item,) = app.records.get([key.state()])
+        state = None if item is None else SessionState.from_item(item)
+    except (TypeError, ValueError):
+        return damaged("edited", "its counters are none any more")
+    if state is not None and not state.dead:
+        return state.primary_id, []
+    if app.records.get([key.index()]) == [None]:
+        raise NotFound(f"Session {key.session_id} not found.")
+    if state is None:
+        return damaged("deleted", "its counters are gone, and it is still listed")
+    return state.primary_id, damaged("edited", "it is marked as deleted, and still listed")[1]
+
+
+def _heads(app: App, key: SessionKey) -> tuple[dict[str, Head | None], list[Damage]]:
+    """By thread; None for an item that is no head any more."""
+    found: dict[str, Head | None] = {}
     more, after = True, ""
     while more:
-        page = app.records.query(key.partition, prefix="thread/", after=after)
+        try:
+            page = app.records.query(key.partition, prefix="thread/", after=after)
+        except ValueError:  # bytes of which the store makes no item
+            return found, [Damage("edited", key.session_id, None, "its heads cannot be read")]
         more, after = page.more, page.items[-1][0].sk if page.items else ""
-        items = (item for place, item in page.items if place.sk.endswith("/head"))
-        found |= {head.thread_id: head for head in map(Head.from_item, items)}
-    return found
+        for place, item in page.items:
+            if place.sk.endswith("/head"):
+                found[parse_head(place)[1]] = read_head(item)
+    return found, []
 
 
-def _read(app: App, key: SessionKey, thread_id: str) -> Thread:
+def _read(app: App, key: SessionKey, thread_id: str, head: Head | None) -> Thread:
+    """The thread as of its head: where that has moved on since, what came behind it is not judged.
+    So a session may be verified that runs.
+    """
     thread = Thread(key.session_id, thread_id)
     more, after = True, ""
     while more:
-        page = app.records.query(key.feed(thread_id), after=after)
+        try:
+            page = app.records.query(key.feed(thread_id), after=after)
+        except ValueError:  # bytes of which the store makes no item
+            thread.give_up(after)
+            break
         more, after = page.more, page.items[-1][0].sk if page.items else ""
         for place, item in page.items:
             thread.add(place.sk, item)
+    last = max(thread.commits, default=-1)
+    if head is not None and last >= head.version:
+        now = read_head(app.records.get([key.head(thread_id)])[0] or {})
+        if now is not None and last < now.version:
+            thread.forget_from(head.version)
     return thread
 
 
@@ -111,7 +157,7 @@ class _Session:
 
     def _private(self, commit: StoredCommit) -> JsonObject:
         try:
-            return self._bodies.resolve(self._key, commit.private)[0]
+            return notes_of(self._bodies.resolve(self._key, commit.private)[0])
         except (KeyError, ValueError):
             return {}  # told of among the blobs
 

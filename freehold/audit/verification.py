@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from freehold.audit.commits import StoredCommit, read_commit
 from freehold.audit.findings import Damage, Erasure, Kind, ThreadFindings
 from freehold.domain import chain
+from freehold.domain.session import Head
 
 if TYPE_CHECKING:
-    from freehold.domain.session import Head
     from freehold.toolset import JsonObject
 
 _BUSY = ("session.thread_status_running", "session.thread_status_rescheduled")
 _IDLE = ("session.thread_status_idle", "session.thread_status_terminated")
+_REST = 10**12
+"""More commits than a thread has."""
 
 
 @dataclass(slots=True)
@@ -45,12 +47,26 @@ class Thread:
             self._find("edited", commit.version, f"a second commit of this number lies at {place}")
         self.commits.setdefault(commit.version, commit)
 
-    def judge(self, head: Head | None, mac: Callable[[bytes], bytes]) -> ThreadFindings:
+    def forget_from(self, version: int) -> None:
+        """What was committed since the head was read."""
+        self.commits = {v: commit for v, commit in self.commits.items() if v < version}
+
+    def give_up(self, place: str) -> None:
+        """What follows this sort key cannot be read at all."""
+        self._unreadable += _REST
+        behind = f"behind {place}" if place else "at its beginning"
+        self._find("edited", None, f"what lies {behind} cannot be read")
+
+    def judge(
+        self, head: Head | None, mac: Callable[[bytes], bytes], *, is_edited: bool = False
+    ) -> ThreadFindings:
         """`mac` makes the seal of a message with the installation's key. Without a head the end of
-        the thread cannot be told.
+        the thread cannot be told; `is_edited`: there is one that is none any more.
         """
         self._judge_chain()
-        if head is None:
+        if is_edited:
+            self._find("edited", None, "its head is none any more")
+        elif head is None:
             self._find("deleted", None, "its head is gone")
         else:
             self._judge_head(head)
@@ -168,6 +184,20 @@ class Thread:
             elif sealed is None or sealed < by.version:
                 self._find("rewritten", by.version, "the record of an erasure is not sealed")
         return tuple(found)
+
+
+def read_head(item: Mapping[str, Any]) -> Head | None:
+    """None for an item that is no head any more."""
+    try:
+        head = Head.from_item(item)
+        seal: Any = head.seal
+        is_one = isinstance(head.version, int) and isinstance(head.chain, bytes)
+        if seal is not None:
+            is_one = is_one and isinstance(seal["version"], int)
+            is_one = is_one and all(isinstance(seal[name], bytes) for name in ("hash", "mac"))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return head if is_one else None
 
 
 def _records(commit: StoredCommit) -> Iterable[JsonObject]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freehold.cli.options import DEFAULT_DATA_DIR, DataDir, JsonOption, StackOption
-from freehold.cli.session_reader import every_session, locate_stored
+from freehold.cli.session_reader import every_session, locate_stored, not_found, places_of
 from freehold.cli.stores import open_app
 from freehold.cli.terminal import CommandFailed, complain, console, print_json, printable
 
@@ -114,10 +115,17 @@ def _code(refused: Exception) -> int:
 
 
 def _verify(app: App, session_id: str | None, expected: Mapping[str, Any]) -> list[SessionFindings]:
+    """Of one session, or all. Raises CommandFailed, exit code 2, where that one is not there."""
     from freehold.audit.session import verify_session  # noqa: PLC0415 - no other command pays
+    from freehold.errors import NotFound  # noqa: PLC0415 - as above
 
-    keys = every_session(app) if session_id is None else [locate_stored(app, session_id)]
-    return [verify_session(app, key, expected.get(key.session_id)) for key in keys]
+    found = []
+    for key in every_session(app) if session_id is None else places_of(app, session_id):
+        with suppress(NotFound):  # in another workspace, or deleted since it was listed
+            found.append(verify_session(app, key, expected.get(key.session_id)))
+    if session_id is not None and not found:
+        raise not_found(session_id)
+    return found
 
 
 def _checkpoint(app: App, path: Path | None) -> Mapping[str, Any]:
@@ -168,4 +176,5 @@ def _print(found: SessionFindings, *, as_json: bool) -> None:
         at = "" if item.version is None else f" commit {item.version}"
         screen.print(printable(f"         {item.kind}: {item.thread_id}{at}: {item.detail}"))
     for erasure in erasures:
-        screen.print(f"         erased: {erasure.event_id} at {erasure.at} by {erasure.actor}")
+        said = f"{erasure.event_id} at {erasure.at} by {erasure.actor}"
+        screen.print(printable(f"         erased: {said}"))

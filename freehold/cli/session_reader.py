@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NOT_FOUND = 2
 """Exit code."""
 _BATCH = 100
+_DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an item raises that somebody has changed."""
 _ATTEMPTS = 3
 _LOOK_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
@@ -53,24 +55,43 @@ def workspaces(records: Records) -> list[str]:
     return list(dict.fromkeys([keys.DEFAULT_WORKSPACE_ID, *made]))
 
 
-def locate_stored(app: App, session_id: str) -> SessionKey:
-    """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
+def places_of(app: App, session_id: str) -> list[SessionKey]:
+    """Where a session of this id may be: in any workspace."""
     from freehold.ids import is_id  # noqa: PLC0415 - few commands pay
     from freehold.keys import SessionKey  # noqa: PLC0415 - as above
 
-    if is_id("sesn", session_id):
-        for workspace_id in workspaces(app.records):
-            key = SessionKey(workspace_id, session_id)
+    if not is_id("sesn", session_id):
+        return []
+    return [SessionKey(workspace_id, session_id) for workspace_id in workspaces(app.records)]
+
+
+def not_found(session_id: str) -> CommandFailed:
+    return CommandFailed(f"there is no session {session_id}", exit_code=NOT_FOUND)
+
+
+def locate_stored(app: App, session_id: str) -> SessionKey:
+    """The session's key, whatever its log is like. Raises CommandFailed, exit code 2."""
+    for key in places_of(app, session_id):
+        try:
             (state,) = app.records.get([key.state()])
             if state is not None and not state["dead"]:
                 return key
-    raise CommandFailed(f"there is no session {session_id}", exit_code=NOT_FOUND)
+        except _DAMAGE as damage:
+            raise _damaged(session_id) from damage
+    raise not_found(session_id)
+
+
+def _damaged(session_id: str) -> CommandFailed:
+    return CommandFailed(f"{session_id} cannot be read: freehold audit verify {session_id}")
 
 
 def locate(app: App, session_id: str) -> tuple[SessionKey, Snapshot]:
     """The session with all of its threads. Raises CommandFailed, exit code 2."""
     key = locate_stored(app, session_id)
-    return key, app.log.read(key, every=True)
+    try:
+        return key, app.log.read(key, every=True)
+    except _DAMAGE as damage:
+        raise _damaged(session_id) from damage
 
 
 def read_threads(app: App, key: SessionKey, snapshot: Snapshot) -> list[ThreadLog]:
@@ -105,13 +126,12 @@ def list_sessions(app: App, wanted: Wanted, limit: int) -> list[Summary]:
 
 
 def every_session(app: App) -> list[SessionKey]:
-    """Those that are not deleted, by workspace and newest first, whatever their logs are like."""
+    """Those that are listed, by workspace and newest first, whatever their items are like."""
     return [
         place
         for workspace_id in workspaces(app.records)
         for batch in _places(app, workspace_id)
-        for place, state in zip(batch, _states(app, batch), strict=True)
-        if state is not None and not state.dead
+        for place in batch
     ]
 
 
@@ -136,8 +156,21 @@ def _states(app: App, places: Sequence[SessionKey]) -> list[SessionState | None]
 
 
 def _walk(app: App, workspace_id: str) -> Iterator[Summary]:
+    """Without those that cannot be read, each of which is complained of."""
     for places in _places(app, workspace_id):
-        yield from _summaries(app, places)
+        try:
+            found = _summaries(app, places)
+        except _DAMAGE:
+            found = [summary for place in places for summary in _readable(app, place)]
+        yield from found
+
+
+def _readable(app: App, place: SessionKey) -> list[Summary]:
+    try:
+        return _summaries(app, [place])
+    except _DAMAGE:
+        complain(str(_damaged(place.session_id)))
+        return []
 
 
 def _summaries(app: App, places: Sequence[SessionKey]) -> list[Summary]:

@@ -104,7 +104,7 @@ def print_calls(screen: Console, calls: Sequence[ToolCall]) -> None:
             screen.print(Text(_line(f'        "{call.said}"'), style="dim"))
         took = "" if call.seconds is None else f" in {call.seconds:.3g} s"
         line = Text(f"{call.seq:>6}  {call.asked_at[11:19]}  ", style="dim")
-        line.append(f"{call.name} ", style="cyan").append(f"{_input(call)}  ")
+        line.append(f"{_line(call.name)} ", style="cyan").append(f"{_input(call)}  ")
         line.append(f"{call.outcome}{took}", style=_OUTCOME_STYLES.get(call.outcome, ""))
         screen.print(line)
         if call.permission:
@@ -121,6 +121,7 @@ def print_cost(screen: Console, found: Cost) -> None:
     screen.print(f"{head} {'output':>9} {'list cost':>10}  model", style="bold")
     for request in found.requests:
         state = {None: "  open", True: "  failed", False: ""}[request.is_error]
+        state = "  search" if request.is_search else state
         took = "" if request.seconds is None else f"{request.seconds:.2f}"
         columns = _columns(request.usage or {})
         spent = f"{_dollars(request.list_cost):>10}  {_line(request.model or '')}"

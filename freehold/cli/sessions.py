@@ -237,12 +237,11 @@ def _moment(since: str | None, app: App) -> str | None:
     if since is None:
         return None
     ago = _AGO.fullmatch(since)
-    if ago:
-        return timestamp(app.clock() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
     try:
-        moment = parse_timestamp(since)
-        return timestamp(moment)
-    except ValueError:
+        if ago:
+            return timestamp(app.clock() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+        return timestamp(parse_timestamp(since))
+    except (ValueError, OverflowError):
         raise CommandFailed(
             "--since: a number with s, m, h or d, or a time such as 2026-11-21T02:00:00Z",
             exit_code=2,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from freehold.cli.options import JsonOption
-from freehold.cli.terminal import CommandFailed, console, print_json
+from freehold.cli.terminal import CommandFailed, console, print_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ Outcome: TypeAlias = Literal["stopped", "running", "failed"]
 
 _BASE_URL = "http://127.0.0.1:8700"
 _POLL_SECONDS = 0.2
+_LEAST_SECONDS = 1.0
 _MARKS = {"stopped": "green", "running": "yellow", "failed": "bold red"}
 
 
@@ -59,7 +60,7 @@ def stop(
     """
     if (session is not None) + (agent is not None) + every != 1:
         raise CommandFailed("stop: give one of --session, --agent and --all", exit_code=2)
-    client = _client(base_url)
+    client = _client(base_url, seconds)
     found = []
     for stopped in _stop(client, session, agent, seconds):
         found.append(stopped)
@@ -72,13 +73,15 @@ def stop(
     raise typer.Exit(0 if is_well else 1)
 
 
-def _client(base_url: str) -> Anthropic:
+def _client(base_url: str, seconds: float) -> Anthropic:
+    """One that waits no longer for an answer than sessions are waited for."""
     import anthropic  # noqa: PLC0415 - two seconds, which no other command should pay
 
     key = os.environ.get("FREEHOLD_API_KEY", "")
     if not key:
         raise CommandFailed("stop needs FREEHOLD_API_KEY in the environment", exit_code=2)
-    return anthropic.Anthropic(api_key=key, base_url=base_url)
+    timeout = max(_LEAST_SECONDS, seconds)
+    return anthropic.Anthropic(api_key=key, base_url=base_url, timeout=timeout)
 
 
 def _stop(
@@ -133,12 +136,16 @@ def _interrupt(client: Anthropic, session_id: str) -> str | None:
 
 
 def _is_idle(client: Anthropic, session_id: str, until: float) -> bool:
-    """Waits for it; looks at least once."""
+    """Waits for it; looks at least once. What had waited behind the turn that was interrupted is a
+    turn of its own, and is interrupted too.
+    """
     import anthropic  # noqa: PLC0415 - loaded by now
 
     while True:
         try:
             status = client.beta.sessions.retrieve(session_id).status
+            if status == "running" and _is_applied(client, session_id):
+                _interrupt(client, session_id)
         except anthropic.NotFoundError:
             return True
         except anthropic.AnthropicError as error:
@@ -148,6 +155,14 @@ def _is_idle(client: Anthropic, session_id: str, until: float) -> bool:
         if time.monotonic() >= until:
             return False
         time.sleep(_POLL_SECONDS)
+
+
+def _is_applied(client: Anthropic, session_id: str) -> bool:
+    """Whether the last interrupt has ended a turn."""
+    sent = client.beta.sessions.events.list(
+        session_id, types=["user.interrupt"], order="desc", limit=1
+    ).data
+    return bool(sent) and sent[0].processed_at is not None
 
 
 def _words(error: Exception) -> str:
@@ -163,4 +178,4 @@ def _print(one: Stopped, *, as_json: bool) -> None:
         return
     screen = console()
     screen.print(f"{one.outcome:<8} ", style=_MARKS[one.outcome], end="")
-    screen.print(f"{one.session_id} {one.seconds:6.2f} s  {one.detail}".rstrip())
+    screen.print(printable(f"{one.session_id} {one.seconds:6.2f} s  {one.detail}".rstrip()))

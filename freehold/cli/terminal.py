@@ -34,13 +34,19 @@ def console() -> Console:
 
 
 def print_json(value: Json) -> None:
-    """One JSON value on one line, at once: another program may be reading along."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - this is the output
+    """One JSON value on one line, at once: another program may be reading along. What a terminal
+    would obey, or take for the end of a line, is escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    print(text, flush=True)  # noqa: T201 - this is the output
 
 
 def complain(line: str) -> None:
     """`line` on standard error, whatever line breaks it brought folded."""
-    print("freehold: " + " ".join(line.split()), file=sys.stderr)  # noqa: T201 - this is the output
+    folded = printable(" ".join(line.split()))
+    print(f"freehold: {folded}", file=sys.stderr)  # noqa: T201 - this is the output
 
 
 def printable(text: str) -> str:

@@ -23,12 +23,10 @@ from freehold.domain.entry import Entry, Place
 from freehold.domain.session import Head
 from freehold.domain.step import PAUSED, Failure, Limits, Next, Summary, after, fenced
 from freehold.domain.transcript import Conversation
+from freehold.errors import NoSummary
 from freehold.ports import Run
 from freehold.toolset import Json, JsonObject
-from freehold.wire.events import (
-    AgentThreadContextCompactedEvent,
-    SessionEndTurn,
-)
+from freehold.wire.events import AgentThreadContextCompactedEvent, SessionEndTurn
 
 KEPT_REPLIES = 8
 """That stay word for word at most, so that a turn behind a checkpoint reads few items."""
@@ -49,6 +47,9 @@ INSTRUCTION = (
     "summary alone, as text. Do not call a tool."
 )
 _PREAMBLE = "This is the summary of an earlier part of this conversation, which was left out:"
+_LOST = "An earlier part of this conversation was left out, and there is no summary of it."
+LEFT_OUT = "What came before its last reply is left out of the conversation."
+"""Ends the message of an error after which it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,26 @@ def makes_room(
         return False
     draft.set(head.thread_id, is_full=True)
     return True
+
+
+def leaves_out(
+    draft: Draft, head: Head, failure: Failure, limits: Limits, reading: Reading | None
+) -> bool:
+    """Whether no summary is to be had: what it would have stood for is left out then, or every
+    later message would ask for it in vain. The next attempt is made without the results of tools.
+    """
+    error = failure.error
+    if not failure.of_summary or reading is None:
+        return False
+    if not error.refused and not isinstance(error, NoSummary):
+        return False
+    made = head.compactions + 1
+    draft.set(head.thread_id, compactions=made)
+    is_last = made >= limits.max_compactions or head.retries >= limits.max_retries
+    if is_last or error.refused:
+        _shorten(draft, draft.heads[head.thread_id], reading, _LOST)
+        return True
+    return False
 
 
 def _most(reading: Reading) -> int:
@@ -261,19 +282,17 @@ def finish_summary(
     if lifecycle.is_interrupted(draft.session, head):
         return lifecycle.stop_turn(draft, thread_id)
     lifecycle.close_span(draft, thread_id, summary.usage)
-    draft.emit(thread_id, AgentThreadContextCompactedEvent)
+    _shorten(draft, head, reading, f"{_PREAMBLE}\n\n{summary.text}")
+    draft.set(thread_id, compactions=head.compactions + 1, turns=head.turns + 1, retries=0)
+    return after(draft, run, limits, SessionEndTurn())
+
+
+def _shorten(draft: Draft, head: Head, reading: Reading, text: str) -> None:
+    """The checkpoint: `text` stands for what is before the cut."""
     cut = _cut(reading, head)
     assert cut is not None, "a summary of nothing"
-    text = f"{_PREAMBLE}\n\n{summary.text}"
     checkpoint = Checkpoint(text, cut, _operator(reading, cut))
-    draft.note(thread_id, CHECKPOINT, checkpoint.to_private())
-    draft.set(
-        thread_id,
-        context=0,
-        is_full=False,
-        compactions=head.compactions + 1,
-        turns=head.turns + 1,
-        retries=0,
-        begins=_begin(reading, head, cut),
-    )
-    return after(draft, run, limits, SessionEndTurn())
+    draft.emit(head.thread_id, AgentThreadContextCompactedEvent)
+    draft.note(head.thread_id, CHECKPOINT, checkpoint.to_private())
+    begins = _begin(reading, head, cut)
+    draft.set(head.thread_id, context=0, is_full=False, begins=begins)

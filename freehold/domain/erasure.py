@@ -4,6 +4,7 @@ others.
 
 from __future__ import annotations
 
+from freehold.domain.checkpoint import CHECKPOINT
 from freehold.toolset import JsonObject
 
 ERASED = "[erased]"
@@ -30,12 +31,30 @@ def erased_event(body: JsonObject) -> JsonObject:
 
 
 def erased_private(private: JsonObject, body: JsonObject) -> JsonObject:
-    """The private half beside such an event. Of a reply only references to events stay:
-    thoughts before a message say what it says.
+    """A private half without what it has of such an event. Of a reply only references to events
+    stay: thoughts before a message say what it says. A checkpoint repeats an operator's words.
     """
+    kind = str(body["type"])
+    if kind.startswith("agent."):
+        return _without_thoughts(private)
+    return _without_words(private, body) if kind == "system.message" else private
+
+
+def _without_thoughts(private: JsonObject) -> JsonObject:
     reply = private.get("reply")
-    if not str(body["type"]).startswith("agent.") or not isinstance(reply, dict):
+    if not isinstance(reply, dict):
         return private
     blocks = reply.get("blocks")
     kept = [b for b in blocks if isinstance(b, dict) and "event" in b] if blocks else []  # type: ignore[union-attr]
     return {**private, "reply": {**reply, "blocks": [*kept]}}
+
+
+def _without_words(private: JsonObject, body: JsonObject) -> JsonObject:
+    checkpoint, said = private.get(CHECKPOINT), body.get("content")
+    if not isinstance(checkpoint, dict) or not isinstance(said, list):
+        return private
+    operator = checkpoint["operator"]
+    assert isinstance(operator, list)
+    erased: JsonObject = {"type": "text", "text": ERASED}
+    left = [erased if block in said else block for block in operator]
+    return {**private, CHECKPOINT: {**checkpoint, "operator": left}}

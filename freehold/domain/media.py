@@ -27,6 +27,10 @@ _LEFT_OUT: JsonObject = {
     "type": "text",
     "text": "[This image or document is left out by now: a request takes only so many.]",
 }
+_UNFETCHED: JsonObject = {
+    "type": "text",
+    "text": "[This image or document is left out by now: its URL may lead nowhere any more.]",
+}
 _HEADERS = (4 * 1024, 256 * 1024)
 """Characters of base64 that have the size of nearly every image, and of most of the rest."""
 
@@ -61,6 +65,26 @@ def with_bounded_media(messages: Sequence[JsonObject]) -> list[JsonObject]:
                 break
             gone.add(kept.popleft().number)
     return _without(messages, gone) if gone else list(messages)
+
+
+def has_media(blocks: Sequence[JsonObject]) -> bool:
+    """Whether an image or a document is among blocks, or in results among them."""
+    return any(True for _ in _media([*blocks]))
+
+
+def without_urls(content: Json) -> Json:
+    """Blocks with a text in place of each image and document that is elsewhere."""
+    if not isinstance(content, list):
+        return content
+    blocks = [block for block in content if isinstance(block, dict)]
+    return [_unfetched(block) for block in blocks]
+
+
+def _unfetched(block: JsonObject) -> JsonObject:
+    source = block.get("source")
+    if block["type"] == "tool_result":
+        return {**block, "content": without_urls(block.get("content"))}
+    return _UNFETCHED if isinstance(source, dict) and source.get("type") == "url" else block
 
 
 def _is_taken(kept: Collection[_Medium]) -> bool:

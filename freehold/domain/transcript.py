@@ -16,6 +16,7 @@ from typing import Self
 from freehold.domain.checkpoint import Checkpoint, cleared_before, latest_checkpoint
 from freehold.domain.entry import Entry
 from freehold.domain.erasure import ERASED
+from freehold.domain.media import has_media, without_urls
 from freehold.domain.step import CUT_SHORT, PAUSED
 from freehold.toolset import JsonObject
 
@@ -67,6 +68,7 @@ class Conversation:
         self._user: list[JsonObject] = []
         self._system: list[JsonObject] = []
         self._is_paused = False
+        self._was_withdrawn = False
         if checkpoint is not None:
             self._user.append({"type": "text", "text": checkpoint.summary})
             self._system += checkpoint.operator
@@ -106,7 +108,15 @@ class Conversation:
                 self._user += _content(event)
 
     def _withdraw(self) -> None:
-        """The open user turn goes; a call is answered all the same, and an operator is obeyed."""
+        """The open user turn goes; a call is answered all the same, and an operator is obeyed.
+
+        What nobody can fetch any more is in an earlier turn, if this one had nothing to fetch or
+        was not the first to go.
+        """
+        if self._was_withdrawn or not has_media([*self._user, *self._results.values()]):
+            for message in self._messages:
+                message["content"] = without_urls(message["content"])
+        self._was_withdrawn = True
         self._user = []
         for result in self._results.values():
             result.update(content=[_REFUSED_RESULT], is_error=True)
@@ -126,6 +136,7 @@ class Conversation:
         if not blocks:
             return
         self._close_user()
+        self._was_withdrawn = False
         self._tool_ids = tool_ids
         self._messages.append({"role": "assistant", "content": [*blocks]})
         self._is_paused = reply.get("stop_reason") == PAUSED

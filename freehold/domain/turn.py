@@ -238,12 +238,13 @@ def fail_turn(
     7.8). What it cost counts: the span's own usage is zeros (BEHAVIOUR 0), the totals are not.
 
     What a refused request had newly read is withdrawn from the conversation: it would fail every
-    later turn as well. Where the prompt was too long, a summary is asked for first.
+    later turn as well. Where the prompt was too long, a summary is asked for first; where none is
+    to be had, what it would have stood for is left out.
     """
     if not fenced(draft, run, holder):
         return "taken"
     thread_id = run.thread_id
-    head, error = draft.heads[thread_id], failure.error
+    head = draft.heads[thread_id]
     spent = accounting.Spent(failure.usage, failure.cost, is_estimated=True)
     accounting.book_request(draft, thread_id, spent)
     if lifecycle.is_interrupted(draft.session, head):
@@ -251,15 +252,23 @@ def fail_turn(
     lifecycle.close_span(draft, thread_id)
     if compaction.makes_room(draft, head, failure, limits, reading):
         return after(draft, run, limits, SessionEndTurn())
+    if compaction.leaves_out(draft, head, failure, limits, reading):
+        lost = f"{failure.error.message} {compaction.LEFT_OUT}"
+        return give_up(draft, thread_id, "compaction_limit_reached", lost)
+    return _try_again(draft, head, failure.error, limits)
+
+
+def _try_again(draft: Draft, head: Head, error: ModelError, limits: Limits) -> Next:
+    """After a wait, where that can help and was not done too often."""
+    thread_id = head.thread_id
     draft.set(thread_id, retries=head.retries + 1)
     if error.refused:
         return _withdraw(draft, head, error)
     if not error.retryable or head.retries >= limits.max_retries:
         return give_up(draft, thread_id, error.kind, error.message)
     draft.need("running", "rescheduled")
-    draft.emit(
-        thread_id, SessionErrorEvent, error=session_error(error.kind, error.message, "retrying")
-    )
+    told = session_error(error.kind, error.message, "retrying")
+    draft.emit(thread_id, SessionErrorEvent, error=told)
     if draft.session.running == 1 and not draft.session.rescheduled:
         draft.emit(draft.session.primary_id, SessionStatusRescheduledEvent)
         draft.set_session(rescheduled=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from freehold.domain.compaction import Room
 from freehold.domain.step import Summary
-from freehold.errors import ModelError
+from freehold.errors import NoSummary
 from freehold.model_limits import context_window, most_output_tokens
 from freehold.ports import BlockDone, OpenReply, ReplyDone, Usage, UsageSeen
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from freehold.settings import Settings
 
 SUMMARY_TOKENS = 16_000
-"""Of a summary and the thinking before it."""
+"""Of a summary and the thinking before it, at the first attempt."""
 
 
 def room_of(settings: Settings, model: str) -> Room:
@@ -37,8 +37,8 @@ class SummaryReader:
         self.usage = Usage()
 
     def read(self, reply: OpenReply) -> Summary:
-        """Its text; a call of a tool is not carried out. Raises ModelError, also where there is no
-        text, and ModelStopped.
+        """Its text; a call of a tool is not carried out. Raises ModelError and ModelStopped,
+        NoSummary where there is no text.
         """
         texts: list[str] = []
         for chunk in reply:
@@ -51,4 +51,4 @@ class SummaryReader:
                 if not any(texts) or chunk.stop_reason == "refusal":
                     break
                 return Summary("\n\n".join(filter(None, texts)), chunk.usage)
-        raise ModelError("model_request_failed", "The model gave no summary.", retryable=True)
+        raise NoSummary

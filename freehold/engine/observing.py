@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from freehold.errors import ModelError, ModelStopped
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from freehold.domain.entry import Entry
     from freehold.domain.session import Head, Use
     from freehold.engine.commit import Done
+    from freehold.ports import WebCall
+    from freehold.wire.sessions import SessionAgent
 
 T = TypeVar("T")
 _ENDS = (SessionThreadStatusIdleEvent, UserCustomToolResultEvent)
@@ -118,6 +121,22 @@ class _ObservedReply:
                 tuple(self._blocks),
             )
         )
+
+
+@contextmanager
+def observed_search(app: App, run: Run, agent: SessionAgent, call: WebCall) -> Iterator[None]:
+    """A web call. Where it asks a model, that is a request like any other: of the agent's model, in
+    words that nobody keeps.
+    """
+    began, outcome = time.perf_counter(), "stopped"
+    try:
+        yield
+        outcome = "ok"
+    finally:
+        if app.observe is not None and call.usage != Usage():
+            request = ModelRequest(agent.model.id, system=(), tools=(), messages=())
+            period = _period(began)
+            app.observe(ModelRequestEnded(run, agent.id, request, period, outcome, call.usage))
 
 
 def observed_calls(app: App, run: Run, execute: Execute) -> Execute:

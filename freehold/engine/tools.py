@@ -54,7 +54,7 @@ class _Round:
         self._sandbox = SandboxRef(run.workspace_id, run.session_id)
         self._no_sandbox: ToolError | None = None
         self._starting: SandboxStarting | None = None
-        self._web = WebCalls(app, self._invocation.key, self._history)
+        self._web = WebCalls(app, run, self._history)
         self._leave = Event()
 
     def run(self, leaves: Collection[str]) -> Outcome:

@@ -103,6 +103,7 @@ class _Turn:
         self._invocation = Invocation(app, run, deadline)
         self._history = History(app, self._invocation.key, run.thread_id)
         self._is_repeated = False
+        self._summary_tokens = SUMMARY_TOKENS
 
     def run(self) -> Outcome:
         answer = self._claim()
@@ -132,7 +133,10 @@ class _Turn:
             ),
         )
         if done.answer == "summary":
-            self._is_repeated = done.draft.heads[self._run.thread_id].compactions > 0
+            head = done.draft.heads[self._run.thread_id]
+            self._is_repeated = head.compactions > 0
+            if head.retries:  # it may have thought until there was no room for a word
+                self._summary_tokens = most_output_tokens(self._agent.model.id)
         return done.answer
 
     def _read(self, snapshot: Snapshot) -> Mapping[str, JsonObject]:
@@ -162,7 +166,7 @@ class _Turn:
         reader = SummaryReader()
         messages = compaction.closed_conversation(self._reading(), is_repeated=self._is_repeated)
         request = request_of(self._agent, messages, self._app.settings)
-        most = min(SUMMARY_TOKENS, reply_tokens(self._app.settings, request.model))
+        most = min(self._summary_tokens, reply_tokens(self._app.settings, request.model))
         late = Failure(ModelError(*_LATE, retryable=True), Usage())
         result = self._ask(
             replace(request, max_tokens=most),

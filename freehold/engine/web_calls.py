@@ -14,10 +14,11 @@ from freehold.domain.shown_urls import is_shown
 from freehold.domain.web_rules import rules_of
 from freehold.engine.environment import read_environment
 from freehold.engine.history import History
+from freehold.engine.observing import observed_search
 from freehold.engine.pricing import spent_by
 from freehold.errors import SandboxStarting, ToolError, WebCallStopped
 from freehold.keys import SessionKey
-from freehold.ports import App, SandboxRef, Usage, WebCall
+from freehold.ports import App, Run, SandboxRef, Usage, WebCall
 from freehold.session_doc import read_doc
 from freehold.toolset import (
     INTERRUPTED,
@@ -52,9 +53,10 @@ class _Ground:
 class WebCalls:
     """Thread-safe: the calls of a round run in parallel."""
 
-    def __init__(self, app: App, key: SessionKey, history: History) -> None:
+    def __init__(self, app: App, run: Run, history: History) -> None:
         self._app = app
-        self._key = key
+        self._run = run
+        self._key = SessionKey(run.workspace_id, run.session_id)
         self._history = history
         self._lock = Lock()
         self._running: list[WebCall] = []
@@ -82,7 +84,8 @@ class WebCalls:
             opened = self._open(call)
             if isinstance(opened, ToolResult):
                 return opened
-            with self._registered(opened):
+            agent = self._grounds().agent
+            with self._registered(opened), observed_search(self._app, self._run, agent, opened):
                 return self._shortened(call, opened.result())
         except WebCallStopped:
             return self._stopped

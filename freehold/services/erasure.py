@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from freehold.bodies import Bodies, dump, pointed_to
+from freehold.bodies import MAX_ITEM, Bodies, dump, pointed_to
+from freehold.domain.checkpoint import CHECKPOINT
 from freehold.domain.draft import Draft
 from freehold.domain.entry import ERASED
 from freehold.domain.erasure import erased_event, erased_private
@@ -23,6 +24,7 @@ from freehold.ports import Condition, Write
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from freehold.domain.draft import Snapshot
     from freehold.domain.entry import Entry
     from freehold.keys import Key, SessionKey
     from freehold.ports import App
@@ -30,54 +32,63 @@ if TYPE_CHECKING:
 
 _ACTOR = "operator"
 _RESTING = ("idle", "terminated", "budget_reached")
+_MOST_COPIES = 4
+"""In one transaction, of which items of 300 KB may be many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """`commits` is how many sightings of the event were erased; 0 where they had been before."""
+    """`commits` is how many held its content; 0 where it had been erased before."""
 
     event_id: str
     commits: int
 
 
 def erase_event(app: App, key: SessionKey, event_id: str) -> Erased:
-    """Erases every sighting of the event, in every thread, its blobs, and answers kept for repeated
-    requests. Safe to repeat.
+    """Erases every sighting of the event, in every thread, its blobs, what checkpoints repeat of an
+    operator's words, and answers kept for repeated requests. Safe to repeat.
 
     Raises NotFound, and InvalidRequest for an event without content or a session that runs or waits
     for an answer: the model would be shown a turn without its thoughts.
     """
+    commits, is_done = 0, False
+    while not is_done:
+        erased, is_done = _erase_some(app, key, event_id)
+        commits += erased
+    return Erased(event_id, commits)
+
+
+def _erase_some(app: App, key: SessionKey, event_id: str) -> tuple[int, bool]:
+    """One transaction: how many commits it erased, and whether that was all. Copies go first: who
+    repeats this after a crash knows them by the event.
+    """
     blobs: list[str] = []
+    is_done = False
 
-    def plan(draft: Draft) -> Erased:
-        blobs.clear()
+    def plan(draft: Draft) -> int:
+        nonlocal is_done
         _require_rest(draft)
-        sightings = [s for thread in draft.heads for s in _sightings(app, key, thread, event_id)]
-        if not sightings:
-            raise NotFound(f"There is no event {event_id} in {key.session_id}.")
-        left = [sighting for sighting in sightings if sighting.has_content]
-        if not left and not any(sighting.was_erased for sighting in sightings):
-            raise InvalidRequest(f"{event_id} has no content that could be erased.")
-        answers, shown = _answers(app, key, event_id)
-        draft.extra += answers if left else ()
-        for sighting in sightings:
-            blobs.extend(sighting.erase(draft, Bodies(app.blobs), shown))
-        return Erased(event_id, len(left))
+        found = _found(app, key, event_id, draft)
+        copies = [sighting for sighting in found if sighting.is_copy][:_MOST_COPIES]
+        is_done = not copies
+        left = [sighting for sighting in copies or found if sighting.has_content]
+        answers, shown = _answers(app, key, event_id) if left and is_done else ([], [])
+        draft.extra += answers
+        blobs[:] = [
+            name
+            for sighting in copies or found
+            for name in sighting.erase(draft, Bodies(app.blobs), shown)
+        ]
+        return len(left)
 
-    done = perform(
-        app,
-        Transaction(
-            key,
-            "",
-            actor=_ACTOR,
-            plan=plan,
-            landed=lambda _, found: Erased(event_id, sum(map(_recorded, found))),
-            every=True,
-        ),
-    )
+    def landed(_: Snapshot, found: Sequence[Entry]) -> int:
+        return sum(map(_recorded, found))
+
+    transaction = Transaction(key, "", actor=_ACTOR, plan=plan, landed=landed, every=True)
+    erased = perform(app, transaction).answer
     for name in blobs:
         app.blobs.delete(name)
-    return done.answer
+    return erased, is_done
 
 
 def _require_rest(draft: Draft) -> None:
@@ -91,8 +102,20 @@ def _require_rest(draft: Draft) -> None:
             )
 
 
+def _found(app: App, key: SessionKey, event_id: str, draft: Draft) -> list[_Sighting]:
+    """Every commit with the event or a copy. Raises NotFound, InvalidRequest."""
+    found = [s for thread in draft.heads for s in _sightings(app, key, thread, event_id)]
+    if not found:
+        raise NotFound(f"There is no event {event_id} in {key.session_id}.")
+    if not any(sighting.has_content or sighting.was_erased for sighting in found):
+        raise InvalidRequest(f"{event_id} has no content that could be erased.")
+    return found
+
+
 class _Sighting:
-    """A commit that holds the event, and what an erasure leaves of it."""
+    """A commit that holds the event, or a copy of what it says, and what an erasure leaves of
+    it.
+    """
 
     def __init__(
         self,
@@ -100,9 +123,13 @@ class _Sighting:
         thread_id: str,
         place: Key,
         item: Any,
+        event: JsonObject,
         bodies: Mapping[int, JsonObject],
     ) -> None:
-        """`bodies` are the event's, by their place in the commit, read through pointers."""
+        """`bodies` are the event's, by their place in the commit, read through pointers; none in a
+        commit that only repeats its words.
+        """
+        self._event = event
         self._thread_id = thread_id
         self._place = place
         self._item = item
@@ -120,8 +147,12 @@ class _Sighting:
         return ERASED in self._item
 
     @property
+    def is_copy(self) -> bool:
+        return not self._bodies
+
+    @property
     def has_content(self) -> bool:
-        return any(erased_event(body) != body for body in self._bodies.values())
+        return self.is_copy or any(erased_event(b) != b for b in self._bodies.values())
 
     def erase(self, draft: Draft, blobs: Bodies, shown: Sequence[str]) -> list[str]:
         """Replaces the bodies and records it in the feed. Answers the blobs that are to go, those
@@ -138,11 +169,13 @@ class _Sighting:
         events = b"[" + b",".join(map(dump, left)) + b"]"
         pointer = json.loads(self._item["private"])
         before, _ = blobs.resolve(self._key, pointer)
-        after = erased_private(before, next(iter(self._bodies.values())))
+        after = erased_private(before, self._event)
         private: bytes = self._item["private"]
         if after != before:
             gone += _names(self._key, pointer)
             private = dump(after)
+            if len(events) + len(private) > MAX_ITEM:
+                private = blobs.point_to(self._key, self._thread_id, private)
         self._record(draft, events, private, gone)
         return gone
 
@@ -153,7 +186,7 @@ class _Sighting:
         draft.extra.append(Write(self._place, put=item, conditions=(unchanged,)))
         record = {
             "version": self._item["version"],
-            "event_id": next(iter(self._bodies.values()))["id"],
+            "event_id": self._event["id"],
             "left_events": _digest(events),
             "left_private": _digest(private),
         }
@@ -166,17 +199,20 @@ def _names(key: SessionKey, body: JsonObject) -> list[str]:
 
 
 def _sightings(app: App, key: SessionKey, thread_id: str, event_id: str) -> Iterator[_Sighting]:
-    blobs = Bodies(app.blobs)
-    more, after = True, ""
-    while more:
-        page = app.records.query(key.feed(thread_id), after=after)
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
-        for place, item in page.items:
-            stored: Any = item
-            events = (blobs.resolve(key, event)[0] for event in json.loads(stored["events"]))
-            found = {n: body for n, body in enumerate(events) if body.get("id") == event_id}
-            if found:
-                yield _Sighting(key, thread_id, place, stored, found)
+    """Oldest first: copies stand behind what they are of."""
+    blobs, event = Bodies(app.blobs), None
+    for place, item in _items(app, key.feed(thread_id)):
+        events = (blobs.resolve(key, event)[0] for event in json.loads(item["events"]))
+        found = {n: body for n, body in enumerate(events) if body.get("id") == event_id}
+        event = next(iter(found.values()), event)
+        if event is None:
+            continue
+        if found or _repeats(blobs.resolve(key, json.loads(item["private"]))[0], event):
+            yield _Sighting(key, thread_id, place, item, event, found)
+
+
+def _repeats(private: JsonObject, event: JsonObject) -> bool:
+    return CHECKPOINT in private and erased_private(private, event) != private
 
 
 def _answers(app: App, key: SessionKey, event_id: str) -> tuple[list[Write], list[str]]:
@@ -184,15 +220,22 @@ def _answers(app: App, key: SessionKey, event_id: str) -> tuple[list[Write], lis
     gone. And their blobs.
     """
     found, blobs = [], []
-    page = app.records.query(key.partition, prefix="answer/")
-    for place, item in page.items:
-        stored: Any = item
-        name = stored["blob"]
-        body = stored["doc"] if name is None else app.blobs.get(name)
+    for place, item in _items(app, key.partition, prefix="answer/"):
+        name = item["blob"]
+        body = item["doc"] if name is None else app.blobs.get(name)
         if event_id.encode() in body:
             found.append(Write(place, delete=True))
             blobs += [name] if name else []
     return found, blobs
+
+
+def _items(app: App, partition: str, prefix: str = "") -> Iterator[tuple[Key, Any]]:
+    """All of them, page by page."""
+    more, after = True, ""
+    while more:
+        page = app.records.query(partition, prefix=prefix, after=after)
+        more, after = page.more, page.items[-1][0].sk if page.items else ""
+        yield from page.items
 
 
 def _recorded(entry: Entry) -> int:

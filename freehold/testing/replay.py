@@ -96,7 +96,7 @@ def _require_replayable(threads: Sequence[ThreadLog]) -> None:
     for entry in threads[0].entries:
         if ERASED in entry.private:
             raise NotReplayable("content was erased from this session")
-        if CHECKPOINT in entry.private or CLEARED in entry.private:
+        if {CHECKPOINT, CLEARED, "summarizes"} & set(entry.private):
             raise NotReplayable("its conversation was shortened, which depends on settings")
         for event in entry.events:
             if event["type"] == "session.updated" and "agent" in event:

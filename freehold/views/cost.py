@@ -11,7 +11,7 @@ from freehold.views.thread_log import seconds_between
 
 if TYPE_CHECKING:
     from freehold.domain.entry import Entry
-    from freehold.toolset import Json, JsonObject
+    from freehold.toolset import JsonObject
     from freehold.views.thread_log import ThreadLog
 
 _TOKENS = (
@@ -26,7 +26,8 @@ _TOKENS = (
 class ModelRequest:
     """One request. `usage` is null while it is open; what one used that failed is what was metered
     until then, and `is_estimated`. `list_cost` is in US dollars, null where `model`, which served
-    it, has no list price.
+    it, has no list price. `is_search`: a `web_search` made it beside the conversation, and it has
+    no span: `id` is of the commit that booked it, then.
     """
 
     id: str
@@ -39,6 +40,7 @@ class ModelRequest:
     model: str | None = None
     list_cost: str | None = None
     is_estimated: bool = False
+    is_search: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class _Cost:
         self.spent = 0
 
     def read(self, thread: ThreadLog, entry: Entry) -> None:
+        spent = entry.private.get("spent")
+        notes = (
+            [note for note in spent if isinstance(note, dict)] if isinstance(spent, list) else []
+        )
+        self.spent += sum(_count(note, "cost") for note in notes)
         for stored in entry.sequenced:
             event = stored.body
             if event["type"] == "span.model_request_start":
@@ -79,19 +86,23 @@ class _Cost:
                 request = ModelRequest(event_id, thread.thread_id, stored.seq, at)
                 self.requests[event_id] = request
             elif event["type"] == "span.model_request_end":
-                self._end(event, entry.private.get("spent"))
+                self._end(event, notes.pop() if notes else None)
             elif event["type"] == "session.usage":
                 usage = event.get("usage")
                 self.usage = usage if isinstance(usage, dict) else None
+        for n, note in enumerate(notes):
+            event_id = f"{entry.commit_id}/{n}"
+            request = ModelRequest(event_id, thread.thread_id, entry.first_seq, entry.at)
+            self.requests[event_id] = replace(
+                request, is_error=False, is_search=True, **_metered(note)
+            )
 
-    def _end(self, event: JsonObject, spent: Json) -> None:
-        """`spent` are the notes of the commit; the request that ends in it is the last of them."""
+    def _end(self, event: JsonObject, noted: JsonObject | None) -> None:
+        """`noted`: what the request spent, by the commit that it ends in."""
         begun = self.requests.get(str(event["model_request_start_id"]))
         if begun is None:
             return
-        noted = spent[-1] if isinstance(spent, list) and spent else None
-        metered = _metered(noted) if isinstance(noted, dict) else {}
-        self.spent += _count(noted, "cost") if isinstance(noted, dict) else 0
+        metered = _metered(noted) if noted is not None else {}
         usage = event.get("model_usage")
         self.requests[begun.id] = replace(
             begun,

@@ -51,18 +51,21 @@ def erase(root: Path, until: float) -> bool:
     """
     if not os.path.lexists(root):
         return True
-    directories = [root]
-    for directory in directories:  # grows while it is read: parents come before their children
+    waiting = [root]
+    while waiting:
+        directory, below = waiting[-1], []
         with os.scandir(directory) as entries:
             for entry in entries:
                 if time.monotonic() > until:
                     return False
                 if entry.is_dir(follow_symlinks=False):
-                    directories.append(_raised(Path(entry.path), root))
+                    below.append(_raised(Path(entry.path), root))
                 else:
                     Path(entry.path).unlink()
-    for directory in reversed(directories):
-        directory.rmdir()
+        if below:  # it is come back to when they are gone
+            waiting += below
+        else:
+            waiting.pop().rmdir()
     return True
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from types import SimpleNamespace
 from urllib.parse import urlsplit
+
+from tests.loopback import LoopbackServer, QuietHandler
 
 
 def refuse(client, operation, status, code, times=1):
@@ -40,28 +40,14 @@ def counted(client):
 def server(answer):
     """A service on a loopback port: `answer(handler, body)` writes the answer, or none. Its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = 1 << 16
 
-        def __getattr__(self, name):
-            """Of any method."""
-            if not name.startswith("do_"):
-                raise AttributeError(name)
-            return lambda: answer(self, self.rfile.read(int(self.headers["Content-Length"] or 0)))
+        def serve(self, body):
+            answer(self, body)
 
-        def log_message(self, *_):
-            """Says nothing."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.server_port}"
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
+    with LoopbackServer(Handler) as listening:
+        yield listening.url
 
 
 def say(handler, status, body, headers=(), length=None):
@@ -73,7 +59,8 @@ def say(handler, status, body, headers=(), length=None):
     handler.send_header("Content-Length", str(len(body) if length is None else length))
     handler.end_headers()
     handler.wfile.write(body)
-    handler.close_connection = length is not None
+    if length is not None:
+        handler.close_connection = True
 
 
 def forgetful(url, losses=1):

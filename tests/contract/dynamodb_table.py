@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import contextmanager
 from enum import Enum
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from urllib.parse import urlsplit
 
@@ -17,6 +16,8 @@ from botocore.config import Config
 
 from freehold.adapters.dynamodb import DynamoRecords, schema
 from freehold.ids import new_id
+from tests.contract.aws_trouble import say
+from tests.loopback import LoopbackServer, QuietHandler
 
 
 def connect(url, *, total_attempts=1):
@@ -89,31 +90,17 @@ class Fate(Enum):
     CONFLICT = "refused, because it met another transaction"
 
 
-@contextmanager
-def lossy_line(url, *fates, every_attempt=False):
-    """A proxy before `url`, which it yields. Transactions have `fates` in turn, for ever.
+class LossyLine(LoopbackServer):
+    """A proxy before `url`. Transactions have `fates` in turn, for ever.
 
     What is sent once more under its token goes through, unless `every_attempt` has a fate of its
     own. Everything else goes through.
     """
-    server = _Line(url, fates, every_attempt=every_attempt)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
-
-class _Line(ThreadingHTTPServer):
-    daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, url, fates, *, every_attempt):
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+    def __init__(self, url, *fates, every_attempt=False):
+        super().__init__(_Connection)
         self.met = Counter()
         """How many requests had each fate."""
         self._host = urlsplit(url).netloc
@@ -136,12 +123,12 @@ class _Line(ThreadingHTTPServer):
             self._late.append(request)
 
     def deliver(self, headers, body):
-        """The answer of the emulator: status, headers, body."""
+        """The answer of the emulator: status, body, headers."""
         connection = HTTPConnection(self._host, timeout=30)
         try:
             connection.request("POST", "/", body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            return answer.status, answer.read(), answer.getheaders()
         finally:
             connection.close()
 
@@ -152,18 +139,15 @@ class _Line(ThreadingHTTPServer):
             self.deliver(*request)
 
 
-class _Connection(BaseHTTPRequestHandler):
+class _Connection(QuietHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16
-    """An answer in two packets would wait 40 ms for the first one's acknowledgement."""
 
-    def do_POST(self):
+    def serve(self, body):
         headers = dict(self.headers.items())
-        body = self.rfile.read(int(headers["Content-Length"]))
         if headers["X-Amz-Target"].endswith(".TransactWriteItems"):
             self._transact(headers, body, json.loads(body))
         else:
-            self._answer(*self.server.deliver(headers, body))
+            say(self, *self.server.deliver(headers, body))
 
     def _transact(self, headers, body, request):
         fate = self.server.fate(request["ClientRequestToken"])
@@ -187,20 +171,8 @@ class _Connection(BaseHTTPRequestHandler):
         elif fate is Fate.FAILED:
             self._fail(500, "InternalServerError")
         else:
-            self._answer(status, *answer)
-
-    def _answer(self, status, headers, body):
-        self.send_response_only(status)
-        for name, value in headers:
-            if name.lower() not in {"connection", "content-length", "transfer-encoding"}:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            say(self, status, *answer)
 
     def _fail(self, status, code, **more):
         answer = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code, **more}
-        self._answer(status, [], json.dumps(answer).encode())
-
-    def log_message(self, *_):
-        """Says nothing."""
+        say(self, status, json.dumps(answer).encode())

@@ -7,11 +7,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 import time
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
@@ -29,6 +27,7 @@ from tests.emulated_functions import (
     create_function,
     create_state_machine_stack,
 )
+from tests.loopback import LoopbackServer, QuietHandler
 from tests.ministack import ACCOUNT, REGION
 from tests.servers import wait_for
 
@@ -198,45 +197,23 @@ def moto_engine(scripts, definition):
 
     engine = Moto(scripts, definition, StepFunctionsParserBackend(REGION, ACCOUNT))
     fast = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 100))
-    with pytest.MonkeyPatch.context() as patched, _lambda_service(engine.answer) as port:
+    with pytest.MonkeyPatch.context() as patched, LoopbackServer(_LambdaRequest) as functions:
+        functions.answer = engine.answer
         patched.setattr(retrier_decl, "time", fast)
-        patched.setenv("MOTO_PORT", str(port))
+        patched.setenv("MOTO_PORT", str(functions.server_port))
         yield engine
 
 
-@contextmanager
-def _lambda_service(answer):
-    """The port of a Lambda API with these functions."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _LambdaRequest)
-    server.answer = answer
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _LambdaRequest(BaseHTTPRequestHandler):
+class _LambdaRequest(QuietHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16
 
-    def do_POST(self):
+    def serve(self, body):
         function = unquote(self.path).split("/")[3].rpartition(":")[2]
-        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response_only(200)
+        event = json.loads(body)
         try:
-            body = self.server.answer(function, event)
+            answer = self.server.answer(function, event)
         except Exception as error:  # noqa: BLE001 - as above
-            self.send_header("X-Amz-Function-Error", "Unhandled")
-            body = {"errorType": type(error).__name__, "errorMessage": str(error)}
-        data = json.dumps(body).encode()
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        """Says nothing."""
+            failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            self.answer_json(failure, X_Amz_Function_Error="Unhandled")
+        else:
+            self.answer_json(answer)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.loopback import LoopbackServer, QuietHandler
 
 
 class Receiver:
     """`spans` in the order they came, `bodies` as bytes."""
 
     def __init__(self, server):
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = server.url
         self.spans = []
         self.bodies = []
         self.resources = []
@@ -48,28 +48,13 @@ def _value(value):
 def otlp_receiver():
     """Stopped when left."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
+    class Handler(QuietHandler):
+        def serve(self, body):
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             receiver.take(self.path, body)
-            self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(200, content_type="application/x-protobuf")
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    receiver = Receiver(server)
-    thread = threading.Thread(target=server.serve_forever, name="otlp", daemon=True)
-    thread.start()
-    try:
+    with LoopbackServer(Handler) as server:
+        receiver = Receiver(server)
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

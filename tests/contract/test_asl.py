@@ -12,6 +12,7 @@ import pytest
 from freehold.local.asl import Call, End, Machine, Pause, UnsupportedDefinition
 from freehold.local.runs import DEFINITION, FUNCTIONS, LocalRuns
 from freehold.ports import Run
+from tests.servers import wait_for
 
 IDS = {"workspace_id": "w", "session_id": "s", "thread_id": "t", "epoch": 3, "leg": 0}
 RUN = Run("w", "s", "t", 3, 0)
@@ -263,16 +264,9 @@ def local():
         runs.close()
 
 
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        threading.Event().wait(0.001)
-
-
 def closed(runs, run):
     """Waits until the execution of `run` has closed: only then does its name answer False."""
-    wait_for(lambda: not runs.start(run))
+    wait_for(lambda: not runs.start(run), every=0.001)
     return True
 
 

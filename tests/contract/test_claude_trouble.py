@@ -111,6 +111,7 @@ def test_only_a_request_refused_for_its_content_is_said_to_be_refused(api, claud
         (400, "input length and `max_tokens` exceed context limit: 190000 + 64000 > 200000", True),
         (400, "Input is too long for requested model.", True),
         (413, "Request exceeds the maximum size", True),
+        (413, "Request exceeds the maximum allowed number of bytes.", True),
         (400, "messages.0.content.0: Could not process image", False),
         (429, "prompt is too long", False),
     ],

@@ -22,7 +22,7 @@ from freehold.ports import Condition, Write
 from freehold.testing.faulty_records import FaultyRecords
 from freehold.testing.store_contract import CONTRACT, new_partition, racing_processes_lose_nothing
 from tests.contract.dynamodb_race import Place, appends_race_a_run
-from tests.contract.dynamodb_table import Fate, connect, create_table, lossy_line, opened
+from tests.contract.dynamodb_table import Fate, LossyLine, connect, create_table, opened
 from tests.ministack import ministack
 
 UNANSWERED = (Fate.SILENT, Fate.FAILED, Fate.LOST, Fate.LATE)
@@ -53,7 +53,7 @@ def records(request, url, table):
         with opened(url, table) as store:
             yield FaultyRecords(store) if request.param == "faulty" else store
         return
-    with lossy_line(url, Fate.DROPPED) as line:
+    with LossyLine(url, Fate.DROPPED) as line:
         with opened(line.url, table) as store:
             yield store
         assert line.met[Fate.DROPPED] > 100
@@ -69,7 +69,7 @@ def test_racing_processes_lose_nothing(url, table, pk):
 
 
 def test_racing_processes_that_get_no_answers_lose_nothing(url, table, pk):
-    with lossy_line(url, Fate.KNOWN, Fate.DROPPED) as line:
+    with LossyLine(url, Fate.KNOWN, Fate.DROPPED) as line:
         racing_processes_lose_nothing(partial(opened, line.url, table), pk, processes=4, rounds=6)
 
 
@@ -77,7 +77,7 @@ def test_racing_processes_that_get_no_answers_lose_nothing(url, table, pk):
 @pytest.mark.parametrize("trouble", ["none", "faulty", "lossy"])
 def test_appends_race_a_run_without_loss_gap_or_double(trouble, url, table, tmp_path, capsys):
     fates = Fate if trouble == "lossy" else [Fate.KNOWN]
-    with lossy_line(url, *fates) as line:
+    with LossyLine(url, *fates) as line:
         place = Place(url if trouble == "none" else line.url, table, tmp_path, trouble == "faulty")
         counts, commits = appends_race_a_run(place)
     with capsys.disabled():
@@ -89,7 +89,7 @@ def test_appends_race_a_run_without_loss_gap_or_double(trouble, url, table, tmp_
 # ---------------------------------------------------------------- lost answers
 def test_a_write_whose_answer_was_lost_is_applied_once(url, table, pk):
     with (
-        lossy_line(url, *UNANSWERED, Fate.KNOWN, every_attempt=True) as line,
+        LossyLine(url, *UNANSWERED, Fate.KNOWN, every_attempt=True) as line,
         opened(line.url, table) as records,
     ):
         records.write([Write(Key(pk, "a"), add={"n": 1})])
@@ -100,7 +100,7 @@ def test_a_write_whose_answer_was_lost_is_applied_once(url, table, pk):
 def test_a_refusal_after_a_lost_answer_is_no_certainty(url, table, pk):
     """The attempt before it may arrive when the condition holds again."""
     with (
-        lossy_line(url, Fate.KNOWN, Fate.LATE) as line,
+        LossyLine(url, Fate.KNOWN, Fate.LATE) as line,
         opened(line.url, table) as records,
     ):
         records.write([Write(Key(pk, "a"), put={"n": 1})])
@@ -110,7 +110,7 @@ def test_a_refusal_after_a_lost_answer_is_no_certainty(url, table, pk):
 
 
 def test_a_refusal_that_the_client_asked_for_twice_is_no_certainty(url, table, pk):
-    with lossy_line(url, Fate.KNOWN, Fate.SILENT) as line:
+    with LossyLine(url, Fate.KNOWN, Fate.SILENT) as line:
         client = connect(line.url, total_attempts=3)
         records = DynamoRecords(client, table)
         records.write([Write(Key(pk, "a"), put={"n": 1})])
@@ -121,7 +121,7 @@ def test_a_refusal_that_the_client_asked_for_twice_is_no_certainty(url, table, p
 
 
 def test_a_write_that_never_gets_an_answer_is_ambiguous(url, table, pk):
-    with lossy_line(url, Fate.LOST, every_attempt=True) as line, opened(line.url, table) as records:
+    with LossyLine(url, Fate.LOST, every_attempt=True) as line, opened(line.url, table) as records:
         with pytest.raises(AmbiguousWrite):
             records.write([Write(Key(pk, "a"), put={})])
         assert records.get([Key(pk, "a")]) == [None]
@@ -130,11 +130,11 @@ def test_a_write_that_never_gets_an_answer_is_ambiguous(url, table, pk):
 
 def test_a_throttled_write_is_repeated_and_then_unavailable(url, table, pk):
     new = Write(Key(pk, "a"), put={"n": 1}, conditions=IS_NEW)
-    with lossy_line(url, Fate.BUSY, every_attempt=True) as line, opened(line.url, table) as records:
+    with LossyLine(url, Fate.BUSY, every_attempt=True) as line, opened(line.url, table) as records:
         with pytest.raises(Unavailable):
             records.write([new])
         assert records.get([new.key]) == [None]
-    with lossy_line(url, Fate.BUSY) as line, opened(line.url, table) as records:
+    with LossyLine(url, Fate.BUSY) as line, opened(line.url, table) as records:
         records.write([new])
         with pytest.raises(StaleRead, match="it is new"):
             records.write([new])
@@ -142,7 +142,7 @@ def test_a_throttled_write_is_repeated_and_then_unavailable(url, table, pk):
 
 
 def test_a_transaction_that_meets_another_is_stale_without_a_reason(url, table, pk):
-    with lossy_line(url, Fate.CONFLICT, Fate.KNOWN) as line, opened(line.url, table) as records:
+    with LossyLine(url, Fate.CONFLICT, Fate.KNOWN) as line, opened(line.url, table) as records:
         with pytest.raises(StaleRead) as stale:
             records.write(
                 [Write(Key(pk, "a"), put={}, conditions=IS_NEW), Write(Key(pk, "b"), put={})]
@@ -153,7 +153,7 @@ def test_a_transaction_that_meets_another_is_stale_without_a_reason(url, table, 
 
 
 def test_nobody_listens(pk):
-    with lossy_line("http://127.0.0.1:9") as line:
+    with LossyLine("http://127.0.0.1:9") as line:
         url = line.url
     with opened(url, "table") as records:
         with pytest.raises(Unavailable):

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -372,6 +374,53 @@ def test_a_client_that_reads_nothing_holds_up_its_server_and_no_memory(tmp_path,
             connection.sendall(HELLO)
             eventually(lambda: sent and sent[-1] is None)
             assert sum(filter(None, sent)) < 16 << 20
+
+
+def resident():
+    """KiB of this process, the proxy's thread included."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def fill(connection):
+    """Sends until nothing more is taken for now."""
+    connection.settimeout(0.02)
+    with suppress(TimeoutError):
+        while True:
+            connection.sendall(MEGABYTE)
+
+
+MEGABYTE = b"x" * (1 << 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_tunnels_that_nobody_reads_from_cost_little_on_either_side(tmp_path, internet):
+    """A task that has 512 MB serves the sessions of everybody."""
+    over = Event()
+
+    def flood(connection):
+        connection.recv(4096)
+        while not over.is_set():
+            fill(connection)
+
+    with (
+        closing(Server(flood)) as server,
+        running(tmp_path, internet) as proxy,
+        ExitStack() as all_,
+    ):
+        all_.callback(over.set)
+        internet.servers = {(PUBLIC, 443): server.port}
+        proxy.put("sesn_a", OPEN)
+        tunnels = [all_.enter_context(closing(proxy.connect("sesn_a"))) for _ in range(40)]
+        for tunnel in tunnels:
+            assert open_tunnel(tunnel, "ok.example")[0] == 200
+        before = resident()
+        for tunnel in tunnels:
+            tunnel.sendall(HELLO)
+        for _ in range(3):
+            for tunnel in tunnels:
+                fill(tunnel)
+        assert (resident() - before) / len(tunnels) < 400
 
 
 def test_an_idle_tunnel_ends_and_one_that_is_used_does_not(tmp_path, internet):

@@ -16,7 +16,7 @@ from freehold.engine import recovery
 from freehold.engine.purge import purge_session
 from freehold.engine.turn import run_turn
 from freehold.errors import ConnectionBusy
-from freehold.ids import new_id, now
+from freehold.ids import new_id
 from freehold.ports import Write
 from freehold.services.followers import MAX_ATTEMPTS
 from freehold.services.sessions import delete_session
@@ -24,6 +24,7 @@ from freehold.testing.faulty_records import Fault, FaultyRecords, Killed
 from freehold.testing.table_stream import StreamedRecords
 from functions.fan_out.handler import make_handler
 from functions.websocket.handler import make_handler as make_socket_handler
+from tests.clocks import Clock
 from tests.protocol.sessions import asking_agent
 from tests.sockets import Gateway, Inline, connect, disconnect, say
 from tests.unit.sessions import Bench
@@ -57,13 +58,12 @@ class World:
 
     def __init__(self, directory):
         self.pending = []
-        self.ahead = timedelta()
+        self.clock = Clock()
         agent = asking_agent().model_copy(update={"tools": []})
         self.bench = Bench(directory, agent=agent)
         store = StreamedRecords(self.bench.records, self.pending.append)
         log = type(self.bench.app.log)(store, self.bench.app.blobs, self.bench.app.secrets)
-        clock = lambda: now() + self.ahead  # noqa: E731
-        self.app = replace(self.bench.app, records=store, log=log, clock=clock)
+        self.app = replace(self.bench.app, records=store, log=log, clock=self.clock)
         self.bench.app = self.app
         self.gateway = Choosy()
         self.socket = make_socket_handler(self.app, self.gateway)
@@ -253,7 +253,7 @@ def test_where_its_own_doorbell_is_lost_the_feed_serves_it_later(world):
     world.bench.say("one")
     world.invoke()
     world.pending.clear()
-    world.ahead = timedelta(seconds=31)
+    world.clock.ahead = timedelta(seconds=31)
     world.bench.say("two")
     world.settle()
     assert world.gateway.clients["slow"].last == world.end
@@ -290,7 +290,7 @@ def test_one_that_takes_a_little_each_time_is_not_closed(world):
 def test_a_connection_that_expired_is_sent_nothing(world):
     client = world.follow("old")
     world.settle()
-    world.ahead = timedelta(hours=2, seconds=1)
+    world.clock.ahead = timedelta(hours=2, seconds=1)
     world.bench.say("hello")
     world.settle()
     assert client.heard == []

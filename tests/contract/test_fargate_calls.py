@@ -8,26 +8,11 @@ import pytest
 
 from freehold.adapters.fargate_sandbox.access_points import AccessPoints
 from freehold.adapters.fargate_sandbox.archives import Archives
-from freehold.adapters.fargate_sandbox.fleet import Blueprint, Fleet
+from freehold.adapters.fargate_sandbox.fleet import Fleet
 from freehold.adapters.fargate_sandbox.slot import Slot
 from freehold.adapters.fargate_sandbox.tasks import Tasks
 from tests.contract.moto_account import moto_account
-from tests.ministack import REGION
-
-BLUEPRINT = Blueprint(
-    image="sandbox:1",
-    cpu=512,
-    memory_mib=1024,
-    disk_gib=21,
-    architecture="arm64",
-    execution_role="arn:aws:iam::000000000000:role/execution",
-    log_group="sandboxes",
-    region=REGION,
-    file_systems=("fs-1",),
-    pool=1,
-    started=0,
-    archive_days=30,
-)
+from tests.fargate import BLUEPRINT
 
 
 @pytest.fixture

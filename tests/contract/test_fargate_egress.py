@@ -11,26 +11,16 @@ from datetime import timedelta
 import pytest
 
 from freehold.errors import SandboxStarting
-from freehold.ids import now
 from freehold.ports import Network
 from freehold.testing.sandbox_calls import bash, finish, said, text_of
 from functions.dispatch.handler import NotForDispatch
+from tests.clocks import Clock
 from tests.egress import PUBLIC, Recorder, Server
 from tests.fargate import DISPATCH, EGRESS, Patient, installation
 from tests.servers import wait_for
 
 OPEN, LISTED = Network(hosts=None), Network(hosts=("ok.example",))
 ASK = "curl -s -o /dev/null -w '%{http_code}' --max-time 20 "
-
-
-class Clock:
-    """The time, and what a test adds to it."""
-
-    def __init__(self):
-        self.added = timedelta()
-
-    def __call__(self):
-        return now() + self.added
 
 
 @pytest.fixture
@@ -198,14 +188,14 @@ def test_the_proxy_runs_for_as_long_as_a_sandbox_does(installed, sandboxes, cloc
     ref = granted(installed, OPEN)
     boot_id = sandboxes.boot(ref)
     for _ in range(4):  # more than the idle time of both
-        clock.added += timedelta(seconds=400)
+        clock.ahead += timedelta(seconds=400)
         assert sandboxes.boot(ref) == boot_id
         installed.tick()
         assert len(proxies(installed)) == 1
-    clock.added += timedelta(seconds=1000)
+    clock.ahead += timedelta(seconds=1000)
     for _ in range(4):
         installed.tick()
-        clock.added += timedelta(seconds=40)
+        clock.ahead += timedelta(seconds=40)
     assert installed.account.running() == []
     assert status(sandboxes, ref, "ok.example") == "200"
 

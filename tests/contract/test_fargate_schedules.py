@@ -12,7 +12,7 @@ import pytest
 
 from freehold import keys
 from freehold.errors import AmbiguousWrite, SandboxLost, SandboxStarting, StaleRead, Unavailable
-from tests.contract.test_fargate_trouble import Clock
+from tests.clocks import Clock
 from tests.fargate import DISPATCH, installation
 from tests.fargate_account import FILE_SYSTEM, Refused
 
@@ -73,7 +73,7 @@ def test_after_any_schedule_of_crashes_nothing_is_left_over(tmp_path, seed):
             installed.delete(ref, key)
         object.__setattr__(installed.blueprint, "started", 0)
         for _ in range(12):
-            clock.added += timedelta(minutes=30)
+            clock.ahead += timedelta(minutes=30)
             installed.tick()
             installed.inventory.compare()
         assert_only_the_pool_is_left(installed)
@@ -94,9 +94,9 @@ def _happens(chance, clock, installed, living, deleted):
     elif what == 5 and installed.account.running():
         chance.choice(installed.account.running()).end()
     elif what == 6:
-        clock.added += chance.choice([timedelta(minutes=2), IDLE, 31 * DAY])
+        clock.ahead += chance.choice([timedelta(minutes=2), IDLE, 31 * DAY])
         installed.tick()
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
     elif what == 7:
         installed.account.lose.append(chance.choice(["RunTask", "CreateAccessPoint", "StopTask"]))

@@ -12,21 +12,11 @@ import pytest
 from freehold.engine.tools import UNKNOWN, run_tools
 from freehold.engine.turn import run_turn
 from freehold.errors import SandboxLost, SandboxStarting
-from freehold.ids import now
 from freehold.testing.sandbox_calls import bash, call, eventually, failed, finish, said, text_of
 from functions.dispatch.handler import NotForDispatch
+from tests.clocks import Clock
 from tests.fargate import DISPATCH, Patient, installation
 from tests.unit.sessions import Bench
-
-
-class Clock:
-    """The time, and what a test adds to it."""
-
-    def __init__(self):
-        self.added = timedelta()
-
-    def __call__(self):
-        return now() + self.added
 
 
 @pytest.fixture
@@ -182,7 +172,7 @@ def test_who_finds_no_free_slot_waits_and_after_ten_minutes_is_told(installed, c
     ref, key = installed.session()
     with pytest.raises(SandboxStarting):
         sandboxes.boot(ref)
-    clock.added += timedelta(minutes=11)
+    clock.ahead += timedelta(minutes=11)
     with pytest.raises(SandboxLost, match="came free"):
         sandboxes.boot(ref)
     with pytest.raises(SandboxStarting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from freehold.ports import Write
 from freehold.testing.sandbox_calls import bash, call, eventually, said
 from functions.slots.handler import make_handler
 from functions.workspaces import handler as workspaces
-from tests.contract.test_fargate_trouble import Clock
+from tests.clocks import Clock
 from tests.fargate import WORKSPACES, Patient, installation
 from tests.fargate_account import FILE_SYSTEM, PORT
 
@@ -120,7 +121,7 @@ def test_tasks_started_ahead_are_a_session_s_first_boot(tmp_path, clock):
 
         line = Line(task.slot_id, task.token, task.address)
         eventually(lambda: installed.dispatch().answers(line))
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
         looks = len(installed.account.calls)
         ref, _ = installed.session()
@@ -145,24 +146,56 @@ def test_an_idle_task_is_stopped_and_the_files_stay(installed, sandboxes, clock)
     ref, _ = installed.session()
     first = sandboxes.boot(ref)
     said(sandboxes, ref, bash("echo kept > file"))
-    clock.added += timedelta(minutes=10)
+    clock.ahead += timedelta(minutes=10)
     installed.tick()
     assert installed.account.running()
     sandboxes.boot(ref)  # used again
-    clock.added += timedelta(minutes=10)
+    clock.ahead += timedelta(minutes=10)
     installed.tick()
     assert installed.account.running()
-    clock.added += IDLE
+    clock.ahead += IDLE
     installed.tick()
     assert installed.account.running() == []
     assert sandboxes.boot(ref) != first
     assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
 
 
+@pytest.mark.parametrize("begin", ["prewarm", "boot"])
+def test_a_task_that_was_begun_and_never_used_is_stopped_too(installed, sandboxes, clock, begin):
+    """A session goes on after it was idle, and its model calls no tool."""
+    ref, key = installed.session()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.ahead += pause
+        installed.tick()
+    assert installed.account.running() == []
+    with suppress(SandboxStarting):
+        getattr(installed.sandboxes(), begin)(ref)
+    eventually(lambda: installed.world.slots.of(key).task)
+    assert len(installed.account.running()) == 1
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.ahead += pause
+        installed.tick()
+    assert installed.account.running() == []
+
+
+def test_a_task_that_starts_after_upkeep_saw_its_slot_without_one_is_stopped(
+    installed, sandboxes, clock
+):
+    ref, key = installed.session()
+    installed.world.slots.adopt(key)
+    installed.tick()
+    said(sandboxes, ref, bash("true"))
+    for pause in (IDLE, timedelta(minutes=1)):
+        clock.ahead += pause
+        installed.tick()
+    assert installed.account.running() == []
+
+
 def archive(installed, clock):
     """Time passes until every slot that nobody uses has been archived."""
     for pause in (IDLE, timedelta(minutes=1), 30 * DAY, *[timedelta(minutes=1)] * 4):
-        clock.added += pause
+        clock.ahead += pause
         installed.tick()
 
 
@@ -185,7 +218,7 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     with pytest.raises(SandboxStarting):
         installed.sandboxes().boot(ref)
     while slots.of(key).state == "restoring":
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
     lines = said(sandboxes, ref, bash(seen)).split("\n")
     assert lines[0].startswith("750 ")
@@ -195,6 +228,58 @@ def test_a_workspace_is_archived_after_30_days_and_comes_back(installed, sandbox
     assert slots.of(key).slot_id != used
     assert list(installed.world.archives.names()) == []
     assert installed.inventory.compare() == 0
+
+
+def test_a_workspace_comes_back_where_every_free_slot_is_started_ahead(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=1, started=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        assert installed.world.slots.of(key) is None
+        with pytest.raises(SandboxStarting):
+            installed.sandboxes().boot(ref)
+        for _ in range(3):
+            clock.ahead += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert len(installed.account.running()) == 2
+
+
+def test_tasks_that_are_no_longer_to_be_started_ahead_are_stopped(tmp_path, clock):
+    with installation(tmp_path / "aws", clock=clock, pool=3, started=3) as installed:
+        installed.tick()
+        assert len(installed.account.running()) == 3
+        object.__setattr__(installed.blueprint, "started", 1)
+        for _ in range(4):
+            clock.ahead += timedelta(minutes=11)
+            installed.tick()
+        assert len(installed.account.running()) == 1
+        assert len([slot for slot in installed.world.slots.free() if slot.boot_id]) == 1
+
+
+def test_a_workspace_comes_back_where_no_task_has_been(tmp_path, clock):
+    """A task that did not come up may have mounted the files all the same."""
+    with installation(tmp_path / "aws", clock=clock, pool=1) as installed:
+        installed.tick()
+        ref, key = installed.session()
+        sandboxes = Patient(installed.sandboxes(), installed.tick)
+        said(sandboxes, ref, bash("echo kept > file"))
+        archive(installed, clock)
+        (used,) = [slot for slot in installed.world.slots.free() if not slot.boot_at]
+        for slot in installed.world.slots.free():
+            begun = installed.world.boots.started(slot)
+            installed.account.running()[0].end()
+            installed.world.boots.down(begun)
+        assert not [slot for slot in installed.world.slots.free() if slot.boot_id]
+        for _ in range(4):
+            with suppress(SandboxStarting):
+                installed.sandboxes().boot(ref)
+            clock.ahead += timedelta(minutes=1)
+            installed.tick()
+        assert said(sandboxes, ref, call("read", file_path="file")) == "kept\n"
+        assert installed.world.slots.of(key).slot_id != used.slot_id
 
 
 class Interrupted(io.BufferedReader):
@@ -222,7 +307,7 @@ def test_a_restore_that_is_under_way_is_no_orphan(installed, sandboxes, clock, m
     with pytest.raises(SandboxStarting):
         installed.sandboxes().boot(ref)
     for _ in range(3):
-        clock.added += timedelta(minutes=1)
+        clock.ahead += timedelta(minutes=1)
         installed.tick()
     assert found == [0]
     assert said(sandboxes, ref, bash("cat * | wc -c")) == str(6 * 99999)
@@ -268,7 +353,7 @@ def test_what_cannot_be_saved_stays_where_it_is(installed, sandboxes, clock, cap
         1 / 0 if "save" in event else save(event, _)
     )
     archive(installed, clock)
-    clock.added += timedelta(minutes=20)
+    clock.ahead += timedelta(minutes=20)
     installed.tick()
     assert "save_failed" in [record.message for record in caplog.records]
     assert installed.world.slots.of(key).state == "adopted"
@@ -284,7 +369,7 @@ def test_a_slot_that_cannot_be_made_keeps_no_task_running(installed, sandboxes, 
     handler = make_handler(installed.upkeep, installed.inventory)
     invocation = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000)
     for pause in (timedelta(0), IDLE, *[timedelta(minutes=1)] * 4):
-        clock.added += pause
+        clock.ahead += pause
         with pytest.raises(ExceptionGroup) as refused:
             handler({}, invocation)
         assert refused.group_contains(ClientError, match="AccessPointLimitExceeded")

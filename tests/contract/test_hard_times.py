@@ -30,9 +30,9 @@ import pytest
 
 from freehold.cli.server_process import ServerFailed
 from freehold.engine import recovery
-from freehold.ids import now
 from freehold.testing.script import script
 from freehold.testing.scripted_model import ScriptedModel
+from tests.clocks import Clock
 from tests.servers import HEADERS, server_in_process, server_in_thread, server_process, wait_for
 from tests.streams import open_stream
 
@@ -186,16 +186,6 @@ class Held(ScriptedModel):
         self.is_asked.set()
         assert self.may_answer.wait(20)
         return super().open(request)
-
-
-class Clock:
-    """The time, and `ahead` of it."""
-
-    def __init__(self):
-        self.ahead = timedelta()
-
-    def __call__(self):
-        return now() + self.ahead
 
 
 def test_a_turn_that_the_store_refused_goes_on_when_it_takes_writes_again(tmp_path):

@@ -14,24 +14,14 @@ import pytest
 from freehold import keys
 from freehold.engine import recovery
 from freehold.event_log import EventLog
-from freehold.ids import now
 from freehold.services.keys import create_key
 from freehold.testing.faulty_records import Fault, FaultyRecords, Killed
 from freehold.testing.lambda_transport import LambdaTransport
 from functions.api.handler import make_handler
+from tests.clocks import Clock
 from tests.servers import server_in_process, server_process
 
 AGENT = {"name": "A", "model": "claude-sonnet-5-5"}
-
-
-class Clock:
-    """The time, and what was added to it."""
-
-    def __init__(self):
-        self.ahead = timedelta()
-
-    def __call__(self):
-        return now() + self.ahead
 
 
 @pytest.fixture(scope="module")

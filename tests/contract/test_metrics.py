@@ -33,7 +33,7 @@ from functions.counted import Counted
 from functions.service.__main__ import serve_metrics
 from functions.service.app import Service
 from tests.servers import HEADERS, server_process, wait_for
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 SAID = "the launch code is 0000"
 RUN = Run("wrkspc_default", "sesn_1", "sthr_1", 3, 0)
@@ -87,17 +87,8 @@ def test_a_turn_with_a_tool_is_counted_once_each(tmp_path, prometheus, scrape):
 
 
 def test_requests_that_fail_are_counted_by_their_error(tmp_path, prometheus, scrape):
-    class Overloaded:
-        def open(self, request):
-            return self
-
-        def close(self):
-            pass
-
-        def __iter__(self):
-            raise ModelError("model_overloaded", "Too busy.", retryable=False)
-
-    bench = _bench(tmp_path, prometheus, model=Overloaded())
+    error = ModelError("model_overloaded", "Too busy.", retryable=False)
+    bench = _bench(tmp_path, prometheus, model=Failing(error))
     bench.say("Hello.")
     found = _values(scrape())
     model = bench.model.requests[0].model

@@ -10,7 +10,6 @@ import multiprocessing
 import sqlite3
 from contextlib import closing, nullcontext
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -24,13 +23,12 @@ from freehold.ports import Write
 from freehold.services.keys import create_key, list_keys, list_workspaces
 from tests.contract.dying_migration import die_at
 from tests.contract.dynamodb_table import create_table, opened
-from tests.contract.test_older_versions import GOLDEN
-from tests.contract.test_sdk import known, message
-from tests.e2e.test_session import said, until_idle
+from tests.contract.test_older_versions import GOLDEN, assert_takes_its_answer
+from tests.golden import FOLDER
 from tests.ministack import ministack
 from tests.servers import server_in_process, server_process
 
-DUMP = (Path(__file__).parents[1] / "unit" / "golden" / "freehold_v1.sql").read_text()
+DUMP = (FOLDER / "freehold_v1.sql").read_text()
 
 
 def _old(directory, change=""):
@@ -261,16 +259,7 @@ def test_of_two_that_migrate_one_moves_the_version_and_both_end_well(tmp_path):
 def test_sessions_of_version_1_go_on_after_the_migration(tmp_path):
     migrate(_old(tmp_path))
     with server_in_process(tmp_path) as server:
-        client = server.client()
-        session = known(client.beta.sessions.retrieve(GOLDEN["parked"]))
-        (call,) = [
-            e for e in client.beta.sessions.events.list(session.id) if e.type == "agent.tool_use"
-        ]
-        allow = {"type": "user.tool_confirmation", "tool_use_id": call.id, "result": "allow"}
-        client.beta.sessions.events.send(session.id, events=[allow])
-        assert said(until_idle(client, session)) == ["Answered."]
-        client.beta.sessions.events.send(session.id, events=[message("And on.")])
-        assert len(said(until_idle(client, session))) == 2
+        assert_takes_its_answer(server.client())
 
 
 def test_serve_migrates_at_its_start_and_says_so(tmp_path):

@@ -6,34 +6,22 @@ session waits for an answer, one has a model request open and a message queued, 
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from freehold.engine import recovery
 from freehold.keys import Key
-from freehold.ports import Write
 from tests.contract.test_sdk import known, message, types_of
 from tests.e2e.test_session import said, until_idle
+from tests.golden import put_items, read_golden
 from tests.servers import server_in_process
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "unit" / "golden" / "store_v1.json").read_text())
-
-
-def _decoded(value):
-    if isinstance(value, dict):
-        if "hex" in value:
-            return bytes.fromhex(value["hex"])
-        return {name: _decoded(inner) for name, inner in value.items()}
-    return [_decoded(inner) for inner in value] if isinstance(value, list) else value
+GOLDEN = read_golden("store_v1.json")
 
 
 @pytest.fixture
 def server(tmp_path):
     with server_in_process(tmp_path) as found:
-        for place, item in GOLDEN["items"]:
-            found.app.records.write([Write(Key(*place), put=_decoded(item))])
+        put_items(found.app.records, GOLDEN)
         yield found
 
 
@@ -69,8 +57,12 @@ def test_objects_are_changed_and_deleted(server):
 
 
 def test_a_session_that_waited_takes_its_answer(server):
-    client = server.client()
-    session = client.beta.sessions.retrieve(GOLDEN["parked"])
+    assert_takes_its_answer(server.client())
+
+
+def assert_takes_its_answer(client):
+    """The session that waits for one, and goes on after it."""
+    session = known(client.beta.sessions.retrieve(GOLDEN["parked"]))
     (call,) = [
         e for e in client.beta.sessions.events.list(session.id) if e.type == "agent.tool_use"
     ]

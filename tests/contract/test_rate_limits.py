@@ -14,6 +14,7 @@ from freehold.services.keys import create_key
 from freehold.services.rate_limits import count_request
 from freehold.settings import Settings
 from freehold.testing.faulty_records import Fault, FaultyRecords
+from tests.clocks import StandingClock
 from tests.contract.test_errors import check
 from tests.servers import server_in_process, server_in_thread, server_process
 from tests.streams import open_stream
@@ -25,19 +26,9 @@ LIMITS = {"create_requests_per_minute": 3, "read_requests_per_minute": 5}
 START = datetime(2026, 11, 21, 12, 0, 10, 500_000, tzinfo=UTC)
 
 
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self):
-        self.at = START
-
-    def __call__(self):
-        return self.at
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StandingClock(START)
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
+from tests.loopback import LoopbackServer, QuietHandler
 from tests.servers import Server, server_process
 
 STEPS = [
@@ -95,44 +93,21 @@ def test_a_wrong_key_is_one_line_and_says_whose_key_it_must_be(server):
     assert "keys create --stack Freehold-Data" in steps[-1]["remedy"]
 
 
-@contextmanager
-def _listening(handler):
-    """Where it listens."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _Refusing(BaseHTTPRequestHandler):
+class _Refusing(QuietHandler):
     """An endpoint of the Messages API that knows no key."""
 
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
+    def serve(self, _):
         error = {"type": "authentication_error", "message": "invalid x-api-key"}
-        body = json.dumps({"type": "error", "error": error}).encode()
-        self.send_response(401)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer_json({"type": "error", "error": error}, 401)
 
 
 def test_a_model_that_refuses_is_named_and_what_was_made_is_deleted(tmp_path):
     with (
-        _listening(_Refusing) as url,
+        LoopbackServer(_Refusing) as refusing,
         server_process(
             tmp_path,
             model="anthropic",
-            environment={"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-wrong"},
+            environment={"ANTHROPIC_BASE_URL": refusing.url, "ANTHROPIC_API_KEY": "sk-wrong"},
         ) as server,
     ):
         code, steps, _ = _smoke(*_on(server), environment={"FREEHOLD_API_KEY": server.key})
@@ -144,46 +119,30 @@ def test_a_model_that_refuses_is_named_and_what_was_made_is_deleted(tmp_path):
         assert server.request("GET", "/v1/sessions").json()["data"] == []
 
 
-class _Cutting(BaseHTTPRequestHandler):
-    """Passes requests on to `server`, but for streams, which end in the middle of a frame."""
+class _Cutting(QuietHandler):
+    """Passes requests on to `server_`, but for streams, which end in the middle of a frame."""
 
     server_: Server
 
-    def do_GET(self):
+    def serve(self, body):
         if self.path.partition("?")[0].endswith("/events/stream"):
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.send_header("content-length", "1000")
             self.end_headers()
             self.wfile.write(b"event: session.status_idle_")
-        else:
-            self._pass_on()
-
-    def do_POST(self):
-        self._pass_on()
-
-    do_DELETE = do_POST  # noqa: N815 - the base's way of naming
-
-    def _pass_on(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            return
         kept = ("authorization", "anthropic-beta", "anthropic-version", "content-type")
         headers = {name: self.headers[name] for name in kept if name in self.headers}
-        answer = self.server_.http.request(
+        found = self.server_.http.request(
             self.command, self.server_.url + self.path, headers=headers, content=body
         )
-        self.send_response(answer.status_code)
-        self.send_header("content-type", answer.headers["content-type"])
-        self.send_header("content-length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    def log_message(self, *_):
-        pass
+        self.answer(found.status_code, found.content, content_type=found.headers["content-type"])
 
 
 def test_a_stream_that_breaks_off_is_one_line_and_what_was_made_is_deleted(server):
-    with _listening(type("Own", (_Cutting,), {"server_": server})) as url:
-        places = ["--base-url", url, "--websocket-url", "ws://127.0.0.1:9"]
+    with LoopbackServer(type("Own", (_Cutting,), {"server_": server})) as cutting:
+        places = ["--base-url", cutting.url, "--websocket-url", "ws://127.0.0.1:9"]
         code, steps, _ = _smoke(*places, environment={"FREEHOLD_API_KEY": server.key})
     failed, cleaned = steps[-2:]
     assert (code, failed["name"], failed["status"]) == (1, "stream", "failed"), steps
@@ -192,22 +151,15 @@ def test_a_stream_that_breaks_off_is_one_line_and_what_was_made_is_deleted(serve
     assert (cleaned["name"], cleaned["status"]) == ("clean up", "ok")
 
 
-class _Denying(BaseHTTPRequestHandler):
+class _Denying(QuietHandler):
     """An account with every stack, whose table the caller may not write."""
 
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
+    def serve(self, _):
         status, body = 200, DESCRIBED
         if self.headers.get("x-amz-target", "").startswith("DynamoDB"):
             said = "User: somebody is not authorized to perform: dynamodb:BatchGetItem"
             status, body = 400, json.dumps({"__type": "AccessDeniedException", "message": said})
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, body)
 
 
 OUTPUTS = {
@@ -227,9 +179,9 @@ DESCRIBED = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.c
 
 
 def test_a_table_that_may_not_be_written_is_one_line():
-    with _listening(_Denying) as url:
+    with LoopbackServer(_Denying) as denying:
         environment = {
-            "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL": denying.url,
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",

@@ -19,7 +19,7 @@ from freehold.settings import Settings
 from freehold.testing.script import script
 from tests.contract.otlp_receiver import otlp_receiver, plain
 from tests.servers import server_process
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 SAID = "the launch code is 0000"
 ONE_TOOL = script({"tool": "bash", "input": {"command": SAID}}, {"say": SAID})
@@ -110,19 +110,9 @@ def test_what_was_said_leaves_only_when_it_is_asked_for(tmp_path, collector):
     assert SAID in plain(chats[1].attributes)["gen_ai.output.messages"]
 
 
-class _Failing:
-    def open(self, request):
-        return self
-
-    def close(self):
-        pass
-
-    def __iter__(self):
-        raise ModelError("model_overloaded", f"Too busy: {SAID}", retryable=False)
-
-
 def test_a_failure_is_named_by_its_type_and_not_by_its_words(tmp_path, collector):
-    _traced(tmp_path, collector, ["Hello."], model=_Failing())
+    error = ModelError("model_overloaded", f"Too busy: {SAID}", retryable=False)
+    _traced(tmp_path, collector, ["Hello."], model=Failing(error))
     (chat,), (root,) = collector.named("chat"), collector.named("invoke_agent")
     assert plain(chat.attributes)["error.type"] == "model_overloaded"
     assert plain(root.attributes)["error.type"] == "retries_exhausted"

@@ -13,21 +13,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from freehold.engine import recovery
-from freehold.ids import now
 from freehold.services import keys
+from tests.clocks import Clock
 from tests.contract.test_errors import check
 from tests.servers import server_in_thread, wait_for
 from tests.streams import open_stream
-
-
-class Clock:
-    """The time, and what was added to it."""
-
-    def __init__(self):
-        self.ahead = timedelta()
-
-    def __call__(self):
-        return now() + self.ahead
 
 
 @pytest.fixture(scope="module")

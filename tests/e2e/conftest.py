@@ -18,7 +18,8 @@ from freehold.adapters.s3_blobs import S3Blobs
 from freehold.domain import chain
 from freehold.event_log import EventLog
 from freehold.keys import SessionKey
-from tests.e2e.deployment import ACCOUNT, REGION, Deployment, deploy
+from tests.e2e.deployment import Deployment, deploy
+from tests.e2e.program import aws_variables
 from tests.e2e.sandbox_host import sandbox_host
 from tests.infra.synthesis import ROOT, synthesize
 from tests.infra.templates import ALWAYS
@@ -141,11 +142,7 @@ def run_freehold(url, *arguments, given=None, key=None):
         [sys.executable, "-m", "freehold.cli", *arguments],
         env={
             **os.environ,
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "none",
-            "AWS_DEFAULT_REGION": REGION,
-            "NO_PROXY": "127.0.0.1",
+            **aws_variables(url),
             **({} if key is None else {"FREEHOLD_API_KEY": key}),
         },
         input=given,

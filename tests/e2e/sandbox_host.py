@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from freehold.adapters.local_secrets import LocalSecrets
 from freehold.adapters.subprocess_sandbox import SubprocessSandboxes
 from freehold.errors import SandboxLost
 from freehold.ports import SandboxRef
 from freehold.toolset import ToolCall
+from tests.loopback import LoopbackServer, QuietHandler
 
 
 @contextmanager
@@ -23,33 +21,17 @@ def sandbox_host(directory):
     sandboxes = SubprocessSandboxes(directory / "sandboxes", secrets)
     sandboxes.usable()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    class Handler(QuietHandler):
+        def serve(self, body):
+            asked = json.loads(body)
             try:
                 answer = {"result": _perform(sandboxes, self.path.strip("/"), asked)}
             except SandboxLost as lost:
                 answer = {"lost": str(lost)}
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer_json(answer)
 
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with closing(sandboxes), LoopbackServer(Handler) as server:
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        sandboxes.close()
 
 
 def _perform(sandboxes, verb, asked):

@@ -16,6 +16,7 @@ from tests.e2e.conftest import opened_account
 from tests.e2e.fargate_host import fargate_host
 from tests.e2e.policies import allows, needs, statements_of
 from tests.e2e.test_session import (
+    NOWHERE,
     ask,
     bash,
     begin,
@@ -144,6 +145,14 @@ def test_tools_run_in_a_task_of_the_session(client, tasks):
     (definition,) = tasks.families[f"Freehold-{task.slot_id}"]
     assert definition["executionRoleArn"].startswith("arn:aws:iam::")
     assert task.asked["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"]
+
+
+def test_a_round_with_a_call_of_the_web_runs_in_the_same_task(account, client, tasks):
+    session = begin(client)
+    ask(client, session, bash("echo forty-two > answer"))
+    events = ask(client, session, {"tools": [bash("cat answer"), NOWHERE]}, {"say": "Done."})
+    assert [text.strip() for text, _ in results(events)][1] == "forty-two"
+    assert account.workers("run_tools")
 
 
 def test_a_task_that_dies_under_a_call_is_an_unknown_outcome_and_a_fresh_one_has_the_files(

@@ -21,6 +21,8 @@ from tests.e2e.conftest import create_key
 from tests.servers import server_in_process, wait_for
 
 EFFECTS = "/workspace/effects.txt"
+NOWHERE = {"tool": "web_fetch", "input": {}}
+"""A call of the web that asks nobody."""
 
 
 def bash(command):
@@ -154,6 +156,14 @@ def test_an_interrupt_ends_a_tool_that_runs(client):
     assert text.startswith("Tool execution was interrupted")
     assert said(events) == []
     assert said(ask(client, session, {"say": "Again."})) == ["Again."]
+
+
+def test_a_round_with_a_call_of_the_web_goes_through_run_tools(account, client):
+    session = begin(client)
+    events = ask(client, session, {"tools": [bash("echo here"), NOWHERE]}, {"say": "Done."})
+    assert [is_error for _, is_error in results(events)] == [False, True]
+    assert said(events) == ["Done."]
+    assert account.workers("run_tools")
 
 
 def test_a_failed_request_is_made_again_after_the_wait_state(client):

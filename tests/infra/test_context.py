@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import subprocess
 
 import pytest
 
-from tests.infra.synthesis import PYTHON, ROOT
+from tests.infra.synthesis import APP, ROOT, run_program
 
 
 def _fields():
@@ -58,20 +56,7 @@ def test_every_key_is_documented():
 )
 def test_a_wrong_key_is_named_before_anything_is_synthesized(assembly, tmp_path, context, word):
     layer = str(assembly.folder.parent / "layer")
-    done = subprocess.run(
-        [str(PYTHON), "-m", "infra.app"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "CDK_CONTEXT_JSON": json.dumps({"layer": layer, **context}),
-            "CDK_OUTDIR": str(tmp_path / "out"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    done = run_program(APP, tmp_path / "out", {"layer": layer, **context})
     assert done.returncode == 1
     assert word in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 
-from tests.infra.synthesis import PYTHON, ROOT
+from tests.infra.synthesis import run_program
 
 UNACKNOWLEDGED = """
 from infra import acknowledged
@@ -43,20 +41,7 @@ def test_no_finding_about_permissions_stands_for_more_than_one_resource(assembly
 
 def test_an_unacknowledged_finding_ends_the_synthesis(assembly, tmp_path):
     context = {"layer": str(assembly.folder.parent / "layer")}
-    done = subprocess.run(
-        [str(PYTHON), "-c", UNACKNOWLEDGED],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "CDK_CONTEXT_JSON": json.dumps(context),
-            "CDK_OUTDIR": str(tmp_path / "out"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    done = run_program(["-c", UNACKNOWLEDGED], tmp_path / "out", context)
     assert done.returncode != 0
     for rule in ("IAM5[Resource::*]", "APIG4", "SMG4", "S1", "SF1"):
         assert f"AwsSolutions-{rule}" in done.stdout + done.stderr

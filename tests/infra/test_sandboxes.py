@@ -235,6 +235,8 @@ def test_the_proxy_is_a_task_without_a_role_that_gives_up_every_capability(sandb
     task = sandboxed.one("AWS::ECS::TaskDefinition").properties
     assert "TaskRoleArn" not in task
     assert task["Family"] == _variables(sandboxed, "run_tools")["FREEHOLD_SANDBOX_EGRESS_FAMILY"]
+    held = 0.25 * egress_proxy.LIMITS["all_connections"]
+    assert held + 64 < int(task["Memory"])  # in MiB, with the program itself
     (container,) = task["ContainerDefinitions"]
     assert container["Name"] == egress_proxy.CONTAINER
     assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}

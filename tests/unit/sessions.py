@@ -40,6 +40,22 @@ class Recorded:
         return self.model.open(request)
 
 
+class Failing:
+    """A model each of whose requests ends with `error`; a reply that does."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def open(self, request):
+        return self
+
+    def close(self):
+        pass
+
+    def __iter__(self):
+        raise self._error
+
+
 class Echo:
     """A sandbox whose every call answers its own input; `lost` calls lose it."""
 

@@ -11,12 +11,15 @@ from dataclasses import replace
 import pytest
 
 from bench.audit import fill, store
+from freehold import keys
 from freehold.audit.checkpoint import NotACheckpoint, checkpoint, read_checkpoint
 from freehold.audit.session import verify_session
 from freehold.domain import chain
 from freehold.engine.reply import ReplyReader
 from freehold.engine.tools import run_tools
 from freehold.engine.turn import run_turn
+from freehold.keys import Key
+from freehold.ports import Write
 from freehold.testing.script import script
 from tests.unit.stored_rows import HEADER, Rows, audit, bench_on_disk, holding, kinds, said
 
@@ -40,6 +43,28 @@ def test_a_log_that_nobody_touched_is_well(bench):
 def test_a_session_that_runs_is_well(bench):
     bench.say("One more.", drain=False)
     assert kinds(bench) == set()
+
+
+class Growing:
+    """The store, in which something is said between the reading of heads and of feeds."""
+
+    def __init__(self, bench):
+        self.bench, self.records = bench, bench.records
+
+    def __getattr__(self, name):
+        return getattr(self.records, name)
+
+    def query(self, pk, **bounds):
+        if pk == self.bench.key.feed(self.bench.thread_id):
+            self.bench.say("Meanwhile.")
+        return self.records.query(pk, **bounds)
+
+
+def test_a_session_that_goes_on_while_it_is_verified_is_well(bench):
+    as_of = bench.head.version
+    found = verify_session(replace(bench.app, records=Growing(bench)), bench.key)
+    assert found.all_damage == ()
+    assert found.threads[0].commits == as_of < bench.head.version
 
 
 # ---------------------------------------------------------------- one kind each
@@ -79,6 +104,39 @@ def test_a_commit_that_is_none_any_more(bench, change):
     assert kinds(bench) == {"edited"}
 
 
+@pytest.mark.parametrize(
+    "private",
+    [
+        *(b'{"crossed":5}', b'{"crossed":{"sthr_x":1}}', b'{"crossed":{"sthr_x":{"b":1}}}'),
+        *(b'{"erased":5}', b'{"erased":[{"version":"x"}]}', b'{"erased":[{"version":1}]}'),
+        *(b'["crossed"]', b'{"$blob":5}'),
+    ],
+)
+def test_notes_that_are_none_any_more(bench, private):
+    rows = Rows(bench)
+    sk, item = holding(rows, b"Hello.")
+    rows.write(sk, {**item, "private": private})
+    assert kinds(bench) == {"edited"}
+    rows.rehash({item["version"]: {"private": private}})
+    assert kinds(bench) == {"rewritten"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE items SET value = replace(value, 'Hello.', 'Howdy!') WHERE pk = ?",
+        "UPDATE items SET value = replace(value, 'Hello.', 'Hi') WHERE pk = ?",
+        "UPDATE items SET value = x'00' WHERE pk = ?",
+        "UPDATE items SET value = 'nothing' WHERE pk = ? AND sk > '000000000009'",
+        "UPDATE items SET value = '[5]' || char(10) WHERE pk = ? AND sk > '000000000009'",
+    ],
+)
+def test_commits_that_were_changed_by_sql(bench, statement):
+    rows = Rows(bench)
+    rows._do(statement, rows.pk)
+    assert kinds(bench) == {"edited"}
+
+
 def test_a_deleted_commit(bench):
     rows = Rows(bench)
     places = [sk for sk, _ in rows.all()]
@@ -100,6 +158,19 @@ def test_two_commits_that_changed_places(bench):
     rows.write(one, second)
     rows.write(other, first)
     assert [d.kind for d in audit(bench).all_damage] == ["reordered", "reordered"]
+
+
+def test_a_commit_that_somebody_added(bench):
+    rows = Rows(bench)
+    _, last = rows.all()[-1]
+    added = {**last, "version": last["version"] + 1, "first_seq": last["first_seq"] + last["n"]}
+    header = {name: added[name] for name in HEADER}
+    digest = chain.commit_hash(last["hash"], header, added["events"], added["private"])
+    item = {**added, "prev_hash": last["hash"], "hash": digest}
+    place = Key(rows.pk, keys.entry(added["first_seq"], added["version"]))
+    bench.records.write([Write(place, put=item)])
+    (damage,) = audit(bench).all_damage
+    assert (damage.kind, damage.version) == ("edited", added["version"])
 
 
 def test_a_truncated_log(bench):
@@ -152,6 +223,21 @@ def test_a_head_that_is_gone_or_stands_elsewhere(bench):
     place = bench.key.head(bench.thread_id)
     rows._do("DELETE FROM items WHERE pk = ? AND sk = ?", place.pk, place.sk)
     assert kinds(bench) == {"deleted"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"version": "x"}, {"chain": "x"}, {"uses": None}, {"pending": [5]}, {"begins": 5}),
+        *({"seal": {}}, {"seal": 5}, {"seal": {"version": 1, "hash": None, "mac": b"x"}}),
+    ],
+    ids=str,
+)
+def test_a_head_that_is_none_any_more(bench, changes):
+    Rows(bench).write_head(**changes)
+    assert [(d.kind, d.detail) for d in audit(bench).all_damage] == [
+        ("edited", "its head is none any more")
+    ]
 
 
 def test_a_commit_of_another_session(bench, tmp_path):

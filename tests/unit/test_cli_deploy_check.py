@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import parse_qs
 
 import pytest
@@ -16,6 +14,7 @@ from freehold import keys
 from freehold.adapters.dynamodb.attributes import from_item, from_key
 from freehold.cli.deploy import deploy
 from freehold.schema import VERSION, current_item
+from tests.loopback import LoopbackServer, QuietHandler
 
 PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 DENIED = {
@@ -73,31 +72,29 @@ class Facts:
     asked: list = field(default_factory=list)
 
 
-class Account(BaseHTTPRequestHandler):
+class Account(QuietHandler):
     """Answers by operation."""
 
     facts: Facts
 
-    def do_GET(self):
-        self._answer("GetAccountSettings", {})
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
+    def serve(self, body):
         target = self.headers.get("x-amz-target", "").rpartition(".")[2]
-        if target:
-            self._answer(target, json.loads(body))
+        if self.command == "GET":
+            self._perform("GetAccountSettings", {})
+        elif target:
+            self._perform(target, json.loads(body))
         else:
-            given = {name: values[0] for name, values in parse_qs(body).items()}
-            self._answer(given["Action"], given)
+            given = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            self._perform(given["Action"], given)
 
-    def _answer(self, operation, given):
+    def _perform(self, operation, given):
         self.facts.asked.append(operation)
         if operation in self.facts.denied:
             said = ERROR.format(code="AccessDenied", message=DENIED["message"])
             is_xml = operation in {"DescribeStacks", "GetTemplate"}
-            self._send(403, said if is_xml else json.dumps(DENIED))
+            self.answer(403, said if is_xml else json.dumps(DENIED))
         else:
-            self._send(*getattr(self, OPERATIONS[operation])(given))
+            self.answer(*getattr(self, OPERATIONS[operation])(given))
 
     def _identity(self, _):
         if self.facts.is_known:
@@ -147,27 +144,11 @@ class Account(BaseHTTPRequestHandler):
         ]
         return 200, json.dumps({"Quotas": found})
 
-    def _send(self, status, body):
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_):
-        pass
-
 
 @contextmanager
 def _account(facts):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Account,), {"facts": facts}))
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with LoopbackServer(type("Own", (Account,), {"facts": facts})) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from freehold.cli.checks import (
     check_sandbox,
 )
 from freehold.settings import Settings
+from tests.loopback import LoopbackServer, QuietHandler
 
 NOW = datetime.now(UTC)
 
@@ -127,21 +126,14 @@ def test_the_clock_is_held_against_the_endpoint_s(tmp_path, seconds, status):
 def endpoint():
     """A model endpoint that accepts one key; yields its URL."""
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_GET(self):
-            accepted = self.path.startswith("/v1/models") and self.headers["x-api-key"] == "good"
-            self.send_response(200 if accepted else 401)
-            self.end_headers()
+    class Endpoint(QuietHandler):
+        def serve(self, _):
+            is_list = self.command == "GET" and self.path.startswith("/v1/models")
+            accepted = is_list and self.headers["x-api-key"] == "good"
+            self.answer(200 if accepted else 401)
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with LoopbackServer(Endpoint) as server:
+        yield server.url
 
 
 def _claude(url, key):

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.parse import parse_qs
 
 import pytest
@@ -15,6 +13,7 @@ import typer
 
 from freehold.cli.model_key import model_key
 from freehold.cli.terminal import CommandFailed
+from tests.loopback import LoopbackServer, QuietHandler
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ModelKey"
 KEY = "sk-test-0123456789"
@@ -28,47 +27,32 @@ MISSING = """<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-
 </Error><RequestId>1</RequestId></ErrorResponse>"""
 
 
-class Account(BaseHTTPRequestHandler):
+class Account(QuietHandler):
     """One stack, one secret."""
 
     stored: list
 
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
+    def serve(self, body):
         target = self.headers.get("x-amz-target", "")
         if target == "secretsmanager.PutSecretValue":
             self.stored.append(json.loads(body))
-            self._answer(200, json.dumps({"ARN": ARN, "Name": "ModelKey"}))
-        elif parse_qs(body)["StackName"] == ["Freehold-Data"]:
-            self._answer(200, DESCRIBED)
+            self.answer_json({"ARN": ARN, "Name": "ModelKey"})
+        elif parse_qs(body.decode())["StackName"] == ["Freehold-Data"]:
+            self.answer(200, DESCRIBED)
         else:
-            self._answer(400, MISSING)
-
-    def _answer(self, status, body):
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_):
-        pass
+            self.answer(400, MISSING)
 
 
 @pytest.fixture
 def stored(monkeypatch):
     """What was put into the secret, by a server that stands for the account."""
     found = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Account,), {"stored": found}))
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with LoopbackServer(type("Own", (Account,), {"stored": found})) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        yield found
 
 
 def _set(monkeypatch, text, stack="Freehold-Data"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -60,7 +61,7 @@ def freehold(data, capsys):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, "--data", str(place)])
         printed = capsys.readouterr()
-        assert "\x1b" not in printed.out
+        assert all(c.isprintable() or c == "\n" for c in printed.out + printed.err)
         lines = printed.out.splitlines()
         found = [json.loads(line) for line in lines] if "--json" in arguments else lines
         return ended.value.code or 0, found, printed.err
@@ -110,8 +111,9 @@ def test_the_list_filters(freehold, server, session):
     assert any(session in line and "A, Nightly report" in line for line in lines)
 
 
-def test_since_is_a_time_or_an_error(freehold, session):
-    code, _, error = freehold("sessions", "list", "--since", "yesterday")
+@pytest.mark.parametrize("since", ["yesterday", "999999d", "0001-01-01T00:00:00+14:00"])
+def test_since_is_a_time_or_an_error(freehold, session, since):
+    code, _, error = freehold("sessions", "list", "--since", since)
     assert code == 2
     assert "--since" in error
 
@@ -239,6 +241,31 @@ def test_tail_ends_with_the_session(server, data):
     assert process.returncode == 0
 
 
+# ---------------------------------------------------------------- what agents say
+HOSTILE = "\x1b]0;owned\x07\x1b[2J \x9b2J \x7f \u202egpj.exe \x85 \u2028 \x00 é 中 \U0001f600"
+
+
+def test_nothing_that_an_agent_says_moves_the_cursor_of_who_reads_it(freehold, server, data):
+    name = server.new_session(title=HOSTILE, tools=[TOOLSET])
+    calls = [{"tool": tool, "input": {HOSTILE: HOSTILE}} for tool in (HOSTILE, "read")]
+    server.say(name, script({"say": HOSTILE, "tools": calls}, {"say": HOSTILE}))
+    server.until_idle(name)
+    printed = []
+    for command in ("show", "tool-calls", "cost", "replay"):
+        for options in ([], ["--json"]):
+            code, found, _ = freehold("sessions", command, name, *options)
+            assert code == 0
+            printed += map(str, found)
+    for options in ([], ["--json"]):
+        printed += map(str, freehold("sessions", "list", *options)[1])
+    assert sum("\ufffd" in line for line in printed) >= 4
+    process = _tail(data, name, "--after", "0")
+    said = [line["event"] for line in _until(process, "session.status_idle")]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert [e["name"] for e in said if e["type"] == "agent.tool_use"] == [HOSTILE, "read"]
+
+
 # ---------------------------------------------------------------- audit
 def _tamper(data, marker):
     """Changes a word in the store, as somebody with the file would."""
@@ -276,6 +303,46 @@ def test_exit_codes_of_an_audit(freehold, server, session, data, tmp_path):
     assert server.request("DELETE", f"/v1/sessions/{name}").status_code == 200
 
 
+_GARBAGE = "UPDATE items SET value = x'00' "
+_MARKED = """UPDATE items SET value = replace(value, '"dead":false', '"dead":true') """
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("DELETE FROM items WHERE sk = 'state'", "deleted"),
+        ("DELETE FROM items WHERE sk != ''", "deleted"),
+        (_GARBAGE + "WHERE sk = 'state'", "edited"),
+        (_GARBAGE + "WHERE sk LIKE 'thread/%/head'", "edited"),
+        ("UPDATE items SET value = '{}' || x'0a' WHERE sk = 'state'", "edited"),
+        (_MARKED + "WHERE sk = 'state'", "edited"),
+    ],
+)
+def test_a_session_that_somebody_hid_is_damaged(freehold, server, data, tmp_path, change, kind):
+    name = server.new_session()
+    server.say(name, "Hello.")
+    server.until_idle(name)
+    with closing(sqlite3.connect(data / "freehold.db")) as file:
+        file.execute("VACUUM INTO ?", (str(tmp_path / "freehold.db"),))
+    shutil.copy(data / "secret.key", tmp_path)
+    assert freehold("audit", "verify", "--all", place=tmp_path)[0] == 0
+    with closing(sqlite3.connect(tmp_path / "freehold.db")) as file:
+        assert file.execute(f"{change} AND pk LIKE ?", (f"%/session/{name}",)).rowcount > 0
+        file.commit()
+    for wanted in (name, "--all"):
+        code, found, _ = freehold("audit", "verify", wanted, "--json", place=tmp_path)
+        assert code == 1
+        (damaged,) = [line for line in found if not line["ok"]]
+        assert damaged["session_id"] == name
+        assert kind in damaged["damaged"]
+    code, found, _ = freehold("sessions", "list", "--json", place=tmp_path)
+    assert code == 0
+    assert name not in [row["id"] for row in found]
+    code, _, error = freehold("sessions", "show", name, place=tmp_path)
+    assert code in (1, 2)
+    assert error.count("\n") == 1
+
+
 def test_a_session_that_a_checkpoint_has_and_the_store_has_not(freehold, server, tmp_path):
     name = server.new_session()
     kept = tmp_path / "checkpoint.json"
@@ -311,6 +378,22 @@ def test_an_erased_message_is_shown_as_redacted_by_the_running_server(freehold, 
     code, _, error = freehold("sessions", "replay", name)
     assert code == 1
     assert "erased" in error
+
+
+def test_what_is_erased_beside_a_server_that_rests_is_gone_from_its_files(freehold, server, data):
+    name = server.new_session()
+    server.say(name, "my-other-secret")
+    server.until_idle(name)
+
+    def holding():
+        files = data.glob("freehold.db*")
+        return [path.name for path in files if b"my-other-secret" in path.read_bytes()]
+
+    assert holding()
+    for event in server.events(name):
+        if "my-other-secret" in json.dumps(event):
+            assert freehold("audit", "erase", name, "--event", event["id"])[0] == 0
+    assert holding() == []
 
 
 # ---------------------------------------------------------------- without a server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -96,6 +97,14 @@ def test_named_sessions_are_stopped_also_where_they_wait_for_an_answer(client, s
     assert last().stop_reason.type == "end_turn"
 
 
+def test_what_waits_behind_a_turn_does_not_go_on_either(client, stop):
+    session = busy(client)
+    client.beta.sessions.events.send(session.id, events=[SLOW])
+    told, summary = stop("--session", session.id, "--seconds", "30")
+    assert (told["outcome"], summary["ok"]) == ("stopped", True)
+    assert status(client, session) == "idle"
+
+
 def test_what_cannot_be_stopped_is_said_and_fails(client, stop):
     archived = client.beta.sessions.archive(new_session(client).id)
     nobody = "sesn_" + archived.id[5:][::-1]
@@ -128,6 +137,16 @@ def test_no_key_and_no_server_are_failures_in_one_line(stop, monkeypatch, capsys
         main(["stop", "--all", "--base-url", "http://127.0.0.1:9"])
     assert ended.value.code == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_server_that_does_not_answer_is_a_failure_in_one_line(stop, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SystemExit) as ended:
+            main(["stop", "--all", "--seconds", "0", "--base-url", url])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("freehold: stop: Request timed out")
 
 
 def test_people_read_a_line_for_each(client, stop, capsys, server):

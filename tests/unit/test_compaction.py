@@ -10,18 +10,18 @@ from itertools import pairwise
 
 import pytest
 
-from freehold.domain.compaction import INSTRUCTION
+from freehold.domain.compaction import INSTRUCTION, LEFT_OUT
 from freehold.domain.transcript import messages_of
-from freehold.engine.compaction import reply_tokens, room_of
+from freehold.engine.compaction import SUMMARY_TOKENS, reply_tokens, room_of
 from freehold.errors import ModelError
 from freehold.event_log import EventLog
-from freehold.ports import Usage
+from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage, UsageSeen
 from freehold.settings import Settings
 from freehold.testing.script import script
 from freehold.testing.scripted_model import ScriptedModel
 from freehold.toolset import ToolResult
 from tests.protocol.sessions import POLICIES, asking_agent
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 WINDOW = 12_000
 COMPACTED = "agent.thread_context_compacted"
@@ -246,21 +246,14 @@ class Always:
         self._inner, bench.model.model = bench.model.model, self
 
     def open(self, request):
-        return self._inner.open(request) if is_summary(request) else TooLong()
+        return self._inner.open(request) if is_summary(request) else TOO_LONG
 
 
-class TooLong:
-    def close(self):
-        pass
-
-    def __iter__(self):
-        raise ModelError(
-            "model_request_failed",
-            "prompt is too long",
-            retryable=False,
-            refused=True,
-            too_long=True,
-        )
+TOO_LONG = Failing(
+    ModelError(
+        "model_request_failed", "prompt is too long", retryable=False, refused=True, too_long=True
+    )
+)
 
 
 @pytest.mark.parametrize("most", [1, 2])
@@ -286,7 +279,7 @@ def test_a_request_for_a_summary_that_is_too_long_is_made_without_results(tmp_pa
         def open(self, request):
             if is_summary(request) and "xxxx" in json.dumps(request.messages):
                 refused.append(request)
-                return TooLong()
+                return TOO_LONG
             return self._inner.open(request)
 
     bench.model.model = Picky(bench.model.model)
@@ -316,6 +309,100 @@ def test_a_model_that_calls_a_tool_instead_of_summarizing_is_asked_again(tmp_pat
     assert [e["retry_status"]["type"] for e in errors(bench)] == ["retrying"] * 2
     assert len(set(ids(bench, "agent.tool_use"))) == 20
     assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+
+
+class Never:
+    """A model that answers every request but one for a summary; that it answers with `chunks`."""
+
+    def __init__(self, bench, *chunks):
+        self._chunks = chunks
+        self._inner, bench.model.model = bench.model.model, self
+
+    def open(self, request):
+        return self if is_summary(request) else self._inner.open(request)
+
+    def __iter__(self):
+        for chunk in self._chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    def close(self):
+        pass
+
+
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "bash", "input": {"command": "mine"}}
+SPENT = Usage(input_tokens=5, output_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "attempts"),
+    [
+        ((UsageSeen(SPENT), ReplyDone("refusal", SPENT)), 3),
+        ((BlockStarted(0, "tool_use"), BlockDone(0, CALL), ReplyDone("tool_use", SPENT)), 3),
+        ((ModelError("model_request_failed", "No.", retryable=False, refused=True),), 1),
+    ],
+    ids=["refuses", "calls a tool", "its provider refuses"],
+)
+def test_a_session_outlives_a_model_that_gives_no_summary(tmp_path, chunks, attempts):
+    """As where what it is to summarize tells it not to."""
+    bench = small(tmp_path)
+    bench.send(ordered("Be brief."))
+    Never(bench, *chunks)
+    bench.say(script(*rounds(20)))
+    summaries = [request for request in bench.model.requests if is_summary(request)]
+    assert len(summaries) == attempts
+    assert ["xxxx" in json.dumps(s.messages) for s in summaries] == [
+        True,
+        *[False] * (attempts - 1),
+    ]
+    last = errors(bench)[-1]
+    assert last["type"] == "compaction_limit_reached_error"
+    assert last["message"].endswith(LEFT_OUT)
+    assert bench.events[-1]["stop_reason"] == {"type": "retries_exhausted"}
+    assert bench.kinds().count(COMPACTED) == 1
+    told = len(errors(bench))
+    for n in range(3):
+        bench.say(script({"say": f"Still here {n}."}))
+        assert bench.events[-1]["stop_reason"] == {"type": "end_turn"}
+    assert len(errors(bench)) == told
+    sent = bench.model.requests[-1].messages
+    assert "no summary of it" in sent[0]["content"][0]["text"]
+    assert [m["content"][0]["text"] for m in sent if m["role"] == "system"] == ["Be brief."]
+    assert sum(b["type"] == "tool_result" for m in sent for b in m["content"]) == 1
+    spent = sum(s["input_tokens"] for e in bench.entries for s in e.private.get("spent", ()))
+    assert spent == bench.snapshot.session.input_tokens
+    bench.judge()
+
+
+def test_a_model_that_only_thought_about_a_summary_is_given_more_room(tmp_path):
+    bench = small(tmp_path, context_window=60_000)
+    bench.sandbox.execute = lambda *call: ToolResult.text("x" * 20_000)
+
+    class Thinker:
+        """It thinks for as long as a first summary may be."""
+
+        def __init__(self, inner):
+            self._inner = inner
+
+        def open(self, request):
+            if is_summary(request) and request.max_tokens <= SUMMARY_TOKENS:
+                return self
+            return self._inner.open(request)
+
+        def __iter__(self):
+            yield BlockStarted(0, "thinking")
+            yield BlockDone(0, {"type": "thinking", "thinking": "Hm.", "signature": "s"})
+            yield ReplyDone("max_tokens", SPENT)
+
+        def close(self):
+            pass
+
+    bench.model.model = Thinker(bench.model.model)
+    bench.say("remember: the number is 17\n" + script(*rounds(12)))
+    assert [e["retry_status"]["type"] for e in errors(bench)] == ["retrying"]
+    said = [e["content"][0]["text"] for e in bench.events if e["type"] == "agent.message"]
+    assert said[-1] == "All done. the number is 17"
 
 
 def ids(bench, kind):

@@ -15,7 +15,7 @@ from freehold.errors import ModelError, ModelStopped
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage
 from freehold.testing.script import script
 from tests.images import png
-from tests.unit.sessions import Bench
+from tests.unit.sessions import Bench, Failing
 
 
 @pytest.fixture
@@ -131,16 +131,8 @@ class Refusing:
 
     def open(self, request):
         if self._poison in json.dumps(request.messages):
-            return _Refused()
+            return Failing(ModelError("model_request_failed", "No.", retryable=False, refused=True))
         return self._inner.open(request)
-
-
-class _Refused:
-    def close(self):
-        pass
-
-    def __iter__(self):
-        raise ModelError("model_request_failed", "No.", retryable=False, refused=True)
 
 
 def test_input_that_the_model_refuses_is_left_out_so_that_the_next_message_works(bench):
@@ -172,6 +164,54 @@ def test_a_result_that_the_model_refuses_is_replaced_and_its_call_stays_answered
     results = bench.model.requests[-1].messages[-1]["content"][:2]
     assert [result["is_error"] for result in results] == [True, True]
     assert "the model's API refuses its content" in results[0]["content"][0]["text"]
+
+
+SIGNED = "https://files.example/a.png?signature=1"
+
+
+def by_url(words):
+    image = {"type": "image", "source": {"type": "url", "url": SIGNED}}
+    return {"type": "user.message", "content": [image, {"type": "text", "text": words}]}
+
+
+def test_an_image_whose_url_expires_costs_one_turn_and_not_the_session(bench):
+    bench.send(by_url(script({"say": "A cat."})))
+    bench.runs.drain(bench.app)
+    assert stop_reason(bench) == "end_turn"
+    Refusing(bench, SIGNED)
+    bench.say(script({"say": "One."}))
+    assert stop_reason(bench) == "retries_exhausted"
+    for text in ("Two.", "Three."):
+        bench.say(script({"say": text}))
+        assert stop_reason(bench) == "end_turn"
+    first, *_ = bench.model.requests[-1].messages
+    assert "its URL may lead nowhere any more" in first["content"][0]["text"]
+    assert "A cat." in json.dumps(first["content"][1])
+    assert SIGNED in json.dumps(bench.events)
+
+
+def test_what_can_be_fetched_stays_where_a_newer_image_is_refused(bench):
+    bench.send(by_url(script({"say": "A cat."})))
+    bench.runs.drain(bench.app)
+    Refusing(bench, "iVBOR")
+    image = {"type": "base64", "media_type": "image/png", "data": png()}
+    bench.send({"type": "user.message", "content": [{"type": "image", "source": image}]})
+    bench.runs.drain(bench.app)
+    assert stop_reason(bench) == "retries_exhausted"
+    bench.say(script({"say": "Here."}))
+    assert SIGNED in words(bench.model.requests[-1])
+
+
+def test_two_urls_that_expire_one_after_the_other(bench):
+    bench.send(by_url(script({"say": "A cat."})))
+    bench.runs.drain(bench.app)
+    Refusing(bench, SIGNED)
+    for n in range(2):  # each has an image of its own, and that may be why
+        bench.send(by_url(f"Another. {n}"))
+        bench.runs.drain(bench.app)
+        assert stop_reason(bench) == "retries_exhausted"
+    bench.say(script({"say": "Here."}))
+    assert stop_reason(bench) == "end_turn"
 
 
 def test_input_of_an_earlier_dead_turn_is_left_out_with_it(bench):

@@ -9,12 +9,15 @@ import pytest
 
 from freehold.errors import InvalidRequest, NotFound
 from freehold.event_log import EventLog
+from freehold.keys import Key
+from freehold.ports import Write
 from freehold.services.erasure import erase_event
 from freehold.services.events import list_events
 from freehold.testing.script import script
 from freehold.wire.lists import EventList
 from tests.servers import wait_for
 from tests.unit.stored_rows import Rows, audit, bench_on_disk, holding, kinds, said
+from tests.unit.test_compaction import TooLong, is_summary, ordered, rounds, small
 
 SECRET = "a-secret-that-has-to-go"
 
@@ -148,6 +151,75 @@ def test_what_an_erasure_left_cannot_be_changed_nor_undone(bench):
     assert kinds(bench) == {"edited"}
     rows.write(sk, before)
     assert [d.detail for d in audit(bench).all_damage] == ["content that was erased is back"]
+
+
+def test_an_operators_word_goes_from_every_checkpoint_that_repeats_it(tmp_path):
+    bench = small(tmp_path, path=tmp_path / "freehold.db")
+    bench.directory = tmp_path
+    (asked,) = bench.send(ordered(SECRET))
+    bench.send(ordered("Be brief."))
+    for _ in range(2):
+        bench.say(script(*rounds(40)))
+    copies = [e for e in bench.entries if SECRET in str(e.private.get("checkpoint"))]
+    assert len(copies) > 4  # more than one transaction takes
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == len(copies) + 1
+    wait_for(lambda: not anywhere(bench))
+    assert audit(bench).all_damage == ()
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == 0
+    bench.say(script(*rounds(40)))
+    sent = bench.model.requests[-1].messages
+    said = [b["text"] for m in sent if m["role"] == "system" for b in m["content"]]
+    assert said == ["[erased]", "Be brief."]
+    bench.judge()
+    bench.records.close()
+
+
+class Full:
+    """A model that finds one prompt too long."""
+
+    def __init__(self, bench):
+        self._inner, bench.model.model = bench.model.model, self
+        self._is_full = True
+
+    def open(self, request):
+        if self._is_full and not is_summary(request):
+            self._is_full = False
+            return TooLong()
+        return self._inner.open(request)
+
+
+def test_a_checkpoint_that_stays_large_stays_in_a_blob(bench):
+    long = "Mind this. " * 35_000
+    bench.send(ordered(long))
+    (asked,) = bench.send(ordered(SECRET))
+    bench.say("remember: " + "the long and the short of it " * 1_500)
+    for _ in range(10):
+        bench.say("Hello.")
+    Full(bench)
+    bench.say("Go on.")
+    assert any(SECRET in str(e.private.get("checkpoint")) for e in bench.entries)
+    assert erase_event(bench.app, bench.key, asked["id"]).commits == 2
+    wait_for(lambda: not anywhere(bench))
+    assert audit(bench).all_damage == ()
+    bench.say("And now?")
+    sent = bench.model.requests[-1].messages
+    said = [b["text"] for m in sent if m["role"] == "system" for b in m["content"]]
+    assert said == [long, "[erased]"]
+
+
+def test_an_answer_under_a_key_is_found_among_any_number(bench):
+    """More of them than a page of the store has."""
+    bench.say(f"My name is {SECRET}.")
+    body = json.dumps({"id": message(bench), "text": SECRET}).encode()
+    kept = [{"doc": b"{}", "blob": None}] * 1_020 + [{"doc": body, "blob": None}]
+    places = [Key(bench.key.partition, f"answer/{n:06}") for n in range(len(kept))]
+    for n in range(0, len(kept), 60):
+        writes = zip(places[n : n + 60], kept[n : n + 60], strict=True)
+        bench.records.write([Write(place, put=item) for place, item in writes])
+    reply = next(e["id"] for e in reversed(bench.events) if e["type"] == "agent.message")
+    erase_event(bench.app, bench.key, message(bench))
+    erase_event(bench.app, bench.key, reply)
+    wait_for(lambda: not anywhere(bench))
 
 
 def test_another_process_does_not_go_on_with_what_it_had_read(bench):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,12 @@ from freehold.engine import recovery
 from freehold.errors import NewerStore, NotFound
 from freehold.event_log import EventLog
 from freehold.history_cache import HistoryCache
-from freehold.keys import Key, SessionKey
+from freehold.keys import SessionKey
 from freehold.ports import Write
 from freehold.services.sessions import delete_session
 from freehold.testing.script import script
+from tests.golden import put_items, read_golden
 from tests.unit.sessions import Bench
-
-GOLDEN = Path(__file__).parent / "golden" / "log_v1.json"
 
 
 def test_every_settle_seals_the_head_with_a_keyed_mac(tmp_path):
@@ -117,12 +115,10 @@ def test_a_deleted_sessions_marker_is_nowhere_in_the_store(tmp_path):
 
 
 def test_what_version_1_wrote_is_read(tmp_path):
-    """The golden file is never written again: it is what users have on their disks."""
-    golden = json.loads(GOLDEN.read_text())
+    golden = read_golden("log_v1.json")
     bench = Bench(tmp_path)
     key = SessionKey(**golden["session"])
-    for place, item in golden["items"]:
-        bench.records.write([Write(Key(*place), put=_decoded(item))])
+    put_items(bench.records, golden)
     log = EventLog(bench.records, bench.app.blobs, bench.app.secrets)
     snapshot = log.read(key)
     assert snapshot.primary.status == "idle"
@@ -141,11 +137,3 @@ def test_a_commit_of_a_later_version_is_refused_and_not_half_understood(tmp_path
         EventLog(bench.records, bench.app.blobs, bench.app.secrets).history(
             bench.key, bench.thread_id
         )
-
-
-def _decoded(value):
-    if isinstance(value, dict):
-        if "hex" in value:
-            return bytes.fromhex(value["hex"])
-        return {name: _decoded(inner) for name, inner in value.items()}
-    return [_decoded(inner) for inner in value] if isinstance(value, list) else value

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from freehold.domain.session import TOKENS
 from freehold.errors import InvalidRequest, ModelError
+from freehold.facts import ModelRequestEnded
 from freehold.list_prices import shipped_prices
-from freehold.money import CENT, whole_cents
+from freehold.money import CENT, dollars, whole_cents
 from freehold.ports import BlockDone, BlockStarted, ReplyDone, Usage, UsageSeen, Write
 from freehold.services.session_updates import update_session
 from freehold.services.sessions import retrieve_session
 from freehold.services.threads import retrieve_thread
 from freehold.toolset import ToolResult
+from freehold.views.cost import cost_of
+from freehold.views.thread_log import ThreadLog
 from freehold.wire.sessions import UpdateSession
 from tests.protocol.sessions import asking_agent
 from tests.unit.sessions import Bench
@@ -117,13 +120,24 @@ def test_a_fast_agent_is_charged_at_the_fast_price_unless_it_was_served_otherwis
 
 def test_a_search_costs_its_price_and_the_request_that_made_it(tmp_path):
     spent = Usage(input_tokens=100, output_tokens=50, model=OTHER)
-    serving = Serving(Usage(), Usage(), search=True)
-    bench = Bench(tmp_path, model=serving, web=Search(spent), agent=agent())
+    asked = Usage(input_tokens=3, model=ASKED)
+    serving = Serving(asked, Usage(), search=True)
+    facts = []
+    bench = Bench(tmp_path, model=serving, web=Search(spent), agent=agent(), observe=facts.append)
     bench.say("Look it up.")
-    assert charged(bench) == PRICES.search_cost + PRICES.cost_of(spent)
+    tokens = PRICES.cost_of(spent) + PRICES.cost_of(asked)
+    assert charged(bench) == PRICES.search_cost + tokens
     usage = retrieve_session(bench.app, bench.caller, bench.key.session_id).usage
     assert usage.server_tool_use.web_search_requests == 1
-    assert (usage.input_tokens, usage.output_tokens) == (100, 50)
+    assert (usage.input_tokens, usage.output_tokens) == (103, 50)
+    shown = cost_of([ThreadLog(bench.thread_id, None, "", bench.entries)])
+    assert [(r.model, r.is_search) for r in shown.requests] == [
+        *((ASKED, False), (OTHER, True), (None, False))
+    ]
+    assert (shown.tokens["input_tokens"], shown.tokens["output_tokens"]) == (103, 50)
+    assert shown.list_cost == dollars(tokens)
+    told = [fact.usage.input_tokens for fact in facts if isinstance(fact, ModelRequestEnded)]
+    assert told == [3, 100, 0]
 
 
 def test_a_cut_stream_is_charged_and_flagged(tmp_path):

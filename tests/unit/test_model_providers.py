@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +14,7 @@ from freehold.cli.checks import check_model
 from freehold.local.readiness import Readiness
 from freehold.local.start_lines import start_lines
 from freehold.settings import Settings, explain
+from tests.loopback import LoopbackServer, QuietHandler
 
 BEDROCK = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}
 PLATFORM = {**BEDROCK, "ANTHROPIC_AWS_WORKSPACE_ID": "wrkspc_01"}
@@ -133,31 +132,20 @@ def test_ready_with_a_key_of_the_provider(nowhere):
 def sts(monkeypatch):
     """An STS that knows one access key."""
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
+    class Endpoint(QuietHandler):
+        def serve(self, _):
             known = "Credential=AKIAEXAMPLE/" in self.headers["authorization"]
             result = "<Account>123456789012</Account><UserId>u</UserId><Arn>arn</Arn>"
             body = (
                 f"<R><GetCallerIdentityResult>{result}</GetCallerIdentityResult></R>"
                 if known
                 else "<E><Error><Code>InvalidClientTokenId</Code><Message>m</Message></Error></E>"
-            ).encode()
-            self.send_response(200 if known else 403)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            )
+            self.answer(200 if known else 403, body)
 
-        def log_message(self, *_):
-            """Says nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    with LoopbackServer(Endpoint) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield
-        server.shutdown()
-        thread.join()
 
 
 def test_the_doctor_says_whose_account_pays(nowhere, sts, monkeypatch):

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 import pytest
 
 from freehold.adapters.process_feed import ProcessFeed
 from freehold.keys import Key
+from tests.servers import wait_for
 
 TOPIC = "w/feed/t"
 
@@ -15,13 +15,6 @@ TOPIC = "w/feed/t"
 @pytest.fixture
 def feed():
     return ProcessFeed()
-
-
-def _until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def _start(event_id, kind="agent.message"):
@@ -112,7 +105,7 @@ def test_previews_arrive_in_order_at_those_who_follow_the_topic(feed):
     frames = [_start("e"), *(_delta("e", n) for n in range(50))]
     for frame in frames:
         feed.preview(TOPIC, frame)
-    _until(lambda: len(one) == len(other) == len(frames))
+    wait_for(lambda: len(one) == len(other) == len(frames))
     assert one == other == frames
     assert elsewhere == []
     for follower in followers:
@@ -144,7 +137,7 @@ def test_a_follower_that_fails_disturbs_nobody(feed, caplog):
         ]
         feed.preview(TOPIC, _start("e"))
         feed.preview(TOPIC, _delta("e", 0))
-        _until(lambda: len(frames) == 2 and len(caplog.records) == 2)
+        wait_for(lambda: len(frames) == 2 and len(caplog.records) == 2)
     for follower in followers:
         follower.close()
 
@@ -170,8 +163,8 @@ def test_followers_come_and_go_while_previews_are_made(feed):
         feed.preview(TOPIC, _delta("e", n))
         feed.ring([Key(TOPIC, "1")])
         if n % 50 == 0:  # within its bound, however the threads are scheduled
-            _until(lambda expected=n + 2: len(frames) == expected)
-    _until(lambda: len(frames) == 501)
+            wait_for(lambda expected=n + 2: len(frames) == expected)
+    wait_for(lambda: len(frames) == 501)
     stop.set()
     for other in others:
         other.join(20)

@@ -8,23 +8,16 @@ import pytest
 
 from freehold.ports import ModelRequest
 from freehold.testing.prompt_cache import PromptCache, least_tokens, segments, tokens
+from tests.clocks import StandingClock
 
 MODEL = "claude-opus-5"
 POINT = {"cache_control": {"type": "ephemeral"}}
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 
-class Clock:
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self):
-        return self.seconds
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StandingClock(0.0)
 
 
 @pytest.fixture
@@ -125,9 +118,9 @@ def test_an_entry_lives_five_minutes_from_its_last_use(cache, clock):
     request = _request(_block("a", **POINT))
     cache.use(request)
     for _ in range(3):
-        clock.seconds += 299
+        clock.at += 299
         assert cache.use(request).cache_read_input_tokens
-    clock.seconds += 300
+    clock.at += 300
     assert not cache.use(request).cache_read_input_tokens
 
 
@@ -136,11 +129,11 @@ def test_an_entry_of_an_hour_is_counted_apart(cache, clock):
     first = cache.use(request)
     assert first.cache_creation_1h == _size(request, 1)
     assert first.cache_creation_5m == _size(request) - _size(request, 1)
-    clock.seconds += 3599
+    clock.at += 3599
     later = cache.use(request)
     assert later.cache_read_input_tokens == _size(request, 1)
     assert later.cache_creation_5m == first.cache_creation_5m
-    clock.seconds += 3600
+    clock.at += 3600
     assert not cache.use(request).cache_read_input_tokens
 
 

@@ -16,6 +16,7 @@ from freehold.testing.scripted_model import ScriptedModel
 from freehold.views.thread_log import ThreadLog
 from freehold.wire.sessions import UpdateSession
 from tests.unit.sessions import Bench
+from tests.unit.test_compaction import Then, rounds, small
 
 HI = script({"say": "Hi."})
 
@@ -226,6 +227,15 @@ def test_a_session_that_was_summarized_says_so(tmp_path):
     bench = Bench(tmp_path, model=ScriptedModel(), context_window=2_000)
     while "agent.thread_context_compacted" not in bench.kinds():
         bench.say("x " * 1_000 + HI)
+    with pytest.raises(NotReplayable, match="shortened"):
+        replay(bench)
+
+
+def test_a_session_whose_summary_was_interrupted_says_so(tmp_path):
+    bench = small(tmp_path)
+    Then(bench, lambda: bench.send({"type": "user.interrupt"}))
+    bench.say(script(*rounds(40)))
+    assert "agent.thread_context_compacted" not in bench.kinds()
     with pytest.raises(NotReplayable, match="shortened"):
         replay(bench)
 

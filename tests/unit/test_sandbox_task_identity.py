@@ -23,6 +23,7 @@ from freehold.adapters.subprocess_sandbox import programs
 from freehold.testing.sandbox_calls import eventually
 from freehold.toolset.signed_request import SignedRequest, digest
 from sandbox_task import processes
+from sandbox_task.launch import _may_read_everything
 
 KEY = Ed25519PrivateKey.generate()
 TOOLS_UID = 12345
@@ -126,6 +127,17 @@ def test_a_program_of_roots_that_is_set_user_id_gives_the_tools_no_right(tmp_pat
     with supervisor(tmp_path) as (asker, process):
         assert asker.said(command=f"{whoami} -u") == (str(TOOLS_UID), False)
         assert asker.said(command="grep NoNewPrivs /proc/self/status") == ("NoNewPrivs:\t1", False)
+        process.stdin.close()
+
+
+def test_who_may_read_everything_opens_no_file_by_its_handle(tmp_path):
+    """The supervisor of a container may, and a handle leads to files that have no name there."""
+    if not _may_read_everything():
+        pytest.skip("needs CAP_DAC_READ_SEARCH")
+    with supervisor(tmp_path) as (asker, process):
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            assert "Seccomp:\t2\n" in (task / "status").read_text()
+        assert asker.said(command="grep Seccomp: /proc/self/status") == ("Seccomp:\t2", False)
         process.stdin.close()
 
 

@@ -15,12 +15,12 @@ AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINES = list(AUDIT)
 
 
-def answer(machine, number, *arguments, audit=None):
+def answer(machine, number, *arguments, audit=None, program=seccomp.program):
     """What the filter says to one call: `allowed`, `killed` or an error number."""
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     words = [argument & (1 << 64) - 1 for argument in padded]
     data = struct.pack("<IIQ6Q", number, audit or AUDIT[machine], 0, *words)
-    code = [struct.unpack("=HBBI", part) for part in _parts(seccomp.program(machine))]
+    code = [struct.unpack("=HBBI", part) for part in _parts(program(machine))]
     place = accumulator = 0
     while True:
         operation, if_true, if_false, operand = code[place]
@@ -155,6 +155,17 @@ def test_the_answer(machine, name, arguments, wanted):
 )
 def test_the_old_calls_of_x86(number, arguments, wanted):
     assert answer("x86_64", number, *arguments) == wanted
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_without_handles_is_all_else(machine):
+    column = MACHINES.index(machine)
+    asked = {name: numbers[column] for name, numbers in NUMBERS.items()}
+    handles = {"open_by_handle_at": (304, 265)[column], "name_to_handle_at": (303, 264)[column]}
+    given = {"program": seccomp.program_without_handles}
+    assert {answer(machine, number, **given) for number in asked.values()} == {ALLOWED}
+    assert {answer(machine, number, **given) for number in handles.values()} == {REFUSED}
+    assert answer(machine, 342, audit=0x40000003, **given) == "killed"
 
 
 def test_another_architecture_on_the_same_machine_is_killed():

@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from freehold.settings_aws import TurnEnvironment
 from freehold.testing.messages_server import MessagesServer
+from tests.loopback import LoopbackServer, QuietHandler
 
 FOLDER = Path(__file__).parent / "snapshot"
 _ARN = "arn:aws:service:eu-west-1:123456789012"
@@ -25,30 +24,15 @@ def secrets_manager(value):
     """Answers each `GetSecretValue`; the URL, and the list of who asked."""
     asked = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
+        def serve(self, _):
             asked.append(self.client_address)
-            body = json.dumps({"SecretString": value}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer_json({"SecretString": value})
 
-        def log_message(self, *_):
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with LoopbackServer(Handler) as server:
+        yield server.url, asked
 
 
 def environment(api, secrets, **more):

@@ -6,7 +6,6 @@ import gc
 import logging
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from itertools import chain
 
@@ -17,6 +16,7 @@ from freehold.adapters.sqlite.records import _DUE, _GET, _QUERIES
 from freehold.errors import AmbiguousWrite, ItemTooLarge, StaleRead, Unavailable
 from freehold.keys import Key
 from freehold.ports import Condition, Write
+from tests.servers import wait_for
 
 A, B = Key("p", "a"), Key("p", "b")
 
@@ -30,13 +30,6 @@ def path(tmp_path):
 def records(path):
     with closing(SqliteRecords(path)) as store:
         yield store
-
-
-def _until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 class Gate:
@@ -86,9 +79,9 @@ def queue_behind_a_commit(path):
         with closing(SqliteRecords(path, stream=gate)) as store:
             callers = Callers(store)
             callers.write("first", *setup, Write(Key("p", "first"), put={}))
-            _until(lambda: gate.heard)
+            wait_for(lambda: gate.heard)
             fill(callers)
-            _until(lambda: store._writer._queue.qsize() == n)
+            wait_for(lambda: store._writer._queue.qsize() == n)
             gate.open.set()
             callers.join()
             return callers.errors, gate.heard[1:], store.query("p").items
@@ -124,9 +117,9 @@ def test_close_waits_for_what_was_submitted(path):
     records = SqliteRecords(path, stream=gate)
     callers = Callers(records)
     callers.write("a", Write(A, put={}))
-    _until(lambda: gate.heard)
+    wait_for(lambda: gate.heard)
     callers.write("b", Write(B, put={}))
-    _until(lambda: records._writer._queue.qsize() == 1)
+    wait_for(lambda: records._writer._queue.qsize() == 1)
     closer = threading.Thread(target=records.close)
     closer.start()
     gate.open.set()
@@ -168,7 +161,7 @@ def test_what_was_deleted_leaves_the_files_when_writing_pauses(path, records):
     records.write([Write(A, put={"text": marker})])
     records.write([Write(A, delete=True)])
     files = [path, path.with_name("db-wal")]
-    _until(lambda: not any(marker[:23] in file.read_bytes() for file in files))
+    wait_for(lambda: not any(marker[:23] in file.read_bytes() for file in files))
 
 
 # ---------------------------------------------------------------- readers
@@ -198,7 +191,7 @@ def test_a_reader_does_not_wait_for_the_writer(path):
     with closing(SqliteRecords(path, stream=gate)) as records:
         callers = Callers(records)
         callers.write("a", Write(A, put={"n": 1}))
-        _until(lambda: gate.heard)
+        wait_for(lambda: gate.heard)
         assert records.get([A]) == [{"n": 1}]
         gate.open.set()
         callers.join()
@@ -361,12 +354,12 @@ def test_one_that_does_not_fit_does_not_fail_its_group(path):
     with closing(SqliteRecords(path, stream=gate)) as records:
         callers = Callers(records)
         callers.write("first", Write(Key("p", "first"), put={}))
-        _until(lambda: gate.heard)
+        wait_for(lambda: gate.heard)
         _limit_pages(records, 4)
         callers.write("large", Write(Key("p", "large"), put={"body": bytes(100_000)}))
         callers.write("small", Write(Key("p", "small"), put={}))
         callers.write("also", Write(Key("p", "also"), put={}))
-        _until(lambda: records._writer._queue.qsize() == 3)
+        wait_for(lambda: records._writer._queue.qsize() == 3)
         gate.open.set()
         callers.join()
         assert isinstance(callers.errors.pop("large"), Unavailable)

@@ -8,23 +8,14 @@ from botocore.stub import Stubber
 
 from freehold.adapters.stored_key import KEPT_SECONDS, StoredKey
 from freehold.errors import ModelError
+from tests.clocks import StandingClock
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ModelKey"
 
 
-class Clock:
-    """Moves when told."""
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self):
-        return self.seconds
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StandingClock(0.0)
 
 
 @pytest.fixture
@@ -57,9 +48,9 @@ def test_a_key_is_kept_a_while_and_then_looked_up_again(secrets, clock):
     key = StoredKey(secrets.client, ARN, clock)
     _answer(secrets, "first")
     assert key.read().get_secret_value() == "first"
-    clock.seconds = KEPT_SECONDS - 1
+    clock.at = KEPT_SECONDS - 1
     assert key.read().get_secret_value() == "first"
-    clock.seconds = KEPT_SECONDS
+    clock.at = KEPT_SECONDS
     _answer(secrets, "second")
     assert key.read().get_secret_value() == "second"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import tarfile
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,6 +139,20 @@ def test_erasing_goes_on_where_it_ended(root):
     assert not trees.erase(workspace, time.monotonic() - 1)
     assert trees.erase(workspace, time.monotonic() + 60)
     assert trees.erase(workspace, time.monotonic() + 60)
+
+
+def test_erasing_comes_to_an_end_however_many_directories_there_are(root, monkeypatch):
+    """Each time as much as fits is gone for good, directories too."""
+    workspace = root / "slot_1-workspace"
+    for path in [f"{a}/{b}/{c}" for a in "abcde" for b in "abcde" for c in "abcde"]:
+        (workspace / path).mkdir(parents=True)
+        (workspace / path / "file").touch()
+    looks = itertools.count()
+    monkeypatch.setattr(trees, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    ends = [trees.erase(workspace, next(looks) + 60) for _ in range(12)]
+    assert not ends[0]
+    assert ends[-1]
+    assert not workspace.exists()
 
 
 def test_a_restore_is_whole_or_not_there_and_happens_once(root, handler):

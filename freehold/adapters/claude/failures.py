@@ -31,13 +31,10 @@ _OUT_OF_CREDIT = (
     "spend limit",
     "invalid_payment_instrument",
 )
-_TOO_LONG = (
-    "prompt is too long",
-    "exceed context limit",
-    "input is too long",
-    "request exceeds the maximum size",
-)
-"""Of the Claude API, of a model that counts its reply's tokens too, of Bedrock, and of a body."""
+_TOO_LONG = ("prompt is too long", "exceed context limit", "input is too long")
+"""Of the Claude API, of a model that counts its reply's tokens too, and of Bedrock."""
+_TOO_LARGE = 413
+"""Status of a body that is, whoever refuses it in whatever words."""
 _UNKNOWN_ON_BEDROCK = ("model identifier is invalid", "on-demand throughput isn")
 
 
@@ -195,13 +192,14 @@ def _answered(error: anthropic.APIStatusError, endpoint: Endpoint, model: str) -
     if told in {"true", "false"}:
         retryable = told == "true"
     refused = meaning is _REFUSED and not retryable
+    is_large = error.status_code == _TOO_LARGE or any(w in said.lower() for w in _TOO_LONG)
     return ModelError(
         meaning.kind,
         text.format(host=endpoint.host, model=model, said=said, url_variable=endpoint.url_variable),
         retryable=retryable,
         retry_after=_retry_after(headers),
         refused=refused,
-        too_long=refused and any(words in said.lower() for words in _TOO_LONG),
+        too_long=refused and is_large,
     )
 
 

@@ -163,7 +163,6 @@ class Boots(Generic[B]):
         return self._slots.write(
             slot,
             boot_id="",
-            boot_at="",
             task="",
             address="",
             stopping=False,

@@ -20,6 +20,10 @@ from freehold.toolset import JsonObject
 CONTAINER = "egress"
 NAME = "egress"
 """What its task says it belongs to, in place of a slot."""
+LIMITS = {"connections": 128, "all_connections": 1536}
+"""`egress_proxy.settings.Limits` of a task whose memory all sessions share: a connection whose two
+sides send and read nothing holds 0.2 MB (`tests/infra/test_sandboxes.py`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def proxy_boots(
             "control": f"0.0.0.0:{fleet.control_port}",
             "listen": f"0.0.0.0:{fleet.port}",
             "refused_ranges": list(fleet.refused_ranges),
+            "limits": {**LIMITS},
         }
 
     return Boots(proxies, ProxyTasks(tasks, fleet), ProxyLine(dispatch), settings)

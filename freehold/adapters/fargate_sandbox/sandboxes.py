@@ -89,11 +89,11 @@ class FargateSandboxes:
         session = SessionKey(sandbox.workspace_id, sandbox.session_id)
         for _ in range(_ATTEMPTS):
             try:
-                slot = self._boots.up(self._adopted(session))
+                slot = self._boots.up(self._touch(self._adopted(session)))
                 if self._way_out is not None:
                     slot = self._way_out.egress.open(sandbox, slot, self._way_out.grants)
                 self._listens(slot)
-                self._touch(slot)
+                slot = self._touch(slot)
                 line = self._line(sandbox, slot.boot_id)
                 self._packages.require(sandbox, line, slot.platform)
             except StaleRead:
@@ -146,7 +146,7 @@ class FargateSandboxes:
         try:
             slot = self._adopted(session)
             if not slot.stopping:
-                self._boots.started(slot)
+                self._boots.started(self._touch(slot))
             if self._way_out is not None:
                 self._way_out.egress.prewarm(sandbox, self._way_out.grants)
         except (SandboxStarting, ToolError, StaleRead, AmbiguousWrite, Unavailable):
@@ -225,16 +225,20 @@ class FargateSandboxes:
                     self._boots.stopped(slot)
 
     # ------------------------------------------------------------ in use
-    def _touch(self, slot: Slot) -> None:
-        """Written at most once a minute. Raises StaleRead, where upkeep may just have begun to stop
-        it.
+    def _touch(self, slot: Slot) -> Slot:
+        """The slot, which is used now: before its task starts, so that one which nobody comes to
+        use is idle in time, and while it runs. Written at most once a minute. Raises StaleRead,
+        where upkeep may just have begun to stop it.
         """
         now = self._slots.now()
-        if slot.used_at and now < after(slot.used_at, _TOUCH_SECONDS):
-            return
-        self._slots.write(slot, used_at=now, due=after(now, self._idle_seconds))
+        idle = after(now, self._idle_seconds)
+        is_fresh = bool(slot.used_at) and now < after(slot.used_at, _TOUCH_SECONDS)
+        if is_fresh and slot.due <= idle:
+            return slot
+        slot = self._slots.write(slot, used_at=now, due=idle)
         with self._lock:
             self._touched[slot.boot_id] = time.monotonic()
+        return slot
 
     def _touch_again(self, sandbox: SandboxRef, boot_id: str) -> None:
         """A call that runs for long keeps its sandbox."""

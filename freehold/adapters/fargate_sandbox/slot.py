@@ -46,6 +46,7 @@ class Slot:
     failed_starts: int = 0
     """In a row."""
     boot_at: str = ""
+    """Of the last one; empty where no task has mounted anything yet."""
     used_at: str = ""
     archive: str = ""
     """The object that is being saved or restored."""

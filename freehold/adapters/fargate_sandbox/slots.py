@@ -201,7 +201,7 @@ class Slots:
         found = self.free()
         random.shuffle(found)
         if is_restored:
-            return [slot for slot in found if not slot.boot_id]
+            return [slot for slot in found if not slot.boot_at]
         return sorted(found, key=lambda slot: not slot.boot_id)
 
     def _adopt(self, slot: Slot, session: SessionKey, place: Place | None) -> Slot:

@@ -87,9 +87,12 @@ class Upkeep:
         """Makes free slots up to the pool's number, at most `limit` now, one a second. Ends with
         the first that AWS is too busy for: what is `making` is due and goes on, and counts as if it
         were free. How many were made.
+
+        One at least never had a task: what was archived is restored in no other.
         """
-        made = 0
-        missing = self._blueprint.pool - len(self._slots.free()) - self._slots.making()
+        made, free = 0, self._slots.free()
+        wanted = max(self._blueprint.pool - len(free), int(all(slot.boot_at for slot in free)))
+        missing = wanted - self._slots.making()
         for _ in range(min(limit, missing)):
             if made:
                 pause(PAUSE_SECONDS)
@@ -135,12 +138,16 @@ class Upkeep:
             self._world.egress.settle()
 
     def _free(self, slot: Slot) -> None:
-        """Its task, if it has one, answers."""
+        """Its task, if it has one, answers. One that is more than are to be started ahead goes."""
         now = self._slots.now()
         if not slot.boot_id:
             self._slots.write(slot, due="")
             return
+        begun = [one for one in self._slots.free() if one.boot_id and not one.stopping]
         slot = self._slots.write(slot, due=after(now, _SOON))
+        if slot.stopping or len(begun) > self._blueprint.started:
+            self._boots.down(slot)
+            return
         slot = self._boots.up(slot)
         self._slots.write(slot, due=after(now, _FREE_LOOK))
 

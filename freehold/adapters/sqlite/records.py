@@ -16,9 +16,10 @@ from freehold.items.ranges import SortKeys, after_prefix
 from freehold.keys import Key
 from freehold.ports import Item, Page, Write
 
-_GET = "SELECT value FROM items WHERE pk = ? AND sk = ?"
+# CAST: what somebody changed with SQL of their own may be text, which would not be read at all.
+_GET = "SELECT CAST(value AS BLOB) FROM items WHERE pk = ? AND sk = ?"
 _QUERY = (
-    "SELECT sk, size, value FROM items"
+    "SELECT sk, size, CAST(value AS BLOB) FROM items"
     " WHERE pk = :pk AND sk {lower} :low AND (:high IS NULL OR sk < :high)"
     " ORDER BY sk {order} LIMIT :limit"
 )
@@ -37,7 +38,8 @@ class SqliteRecords:
     order of the commits, from one thread, before `write` returns; it must be quick and must not
     write. Several keys of `get` are one snapshot, and so is a `query`.
 
-    The content of a deleted item is gone from the file and its log after a second without writes.
+    The content of a deleted item is gone from the file and its log after a second without writes,
+    and once this is closed.
     """
 
     def __init__(

@@ -88,6 +88,8 @@ class Writer:
                 self._write_group(group)
                 is_dirty = True
             if is_last:
+                if is_dirty:  # another process may have the file open, and write nothing for long
+                    self._truncate_log()
                 return
 
     def _gather(self, first: _Submission | None) -> tuple[list[_Submission], bool]:

@@ -7,15 +7,12 @@ are not metered: an item's size and its place in the index are what is paid for.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import threading
 from typing import Any
 
 import recorded
 
-_DIRECTORY = os.environ["E2E_DIRECTORY"]
 _unmetered = threading.local()
 
 
@@ -136,9 +133,4 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def _write(line: dict[str, Any]) -> None:
-    """A line is one write, so that workers do not mix theirs."""
-    descriptor = os.open(f"{_DIRECTORY}/meter.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
-    finally:
-        os.close(descriptor)
+    recorded.write_line(line, "meter.jsonl")

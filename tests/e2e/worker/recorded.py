@@ -27,7 +27,7 @@ def __getattr__(folder: str) -> Any:
     """The handler of a folder of `functions/`."""
     if folder.startswith("_"):
         raise AttributeError(folder)
-    _write({"function": folder, "pid": os.getpid()})
+    write_line({"function": folder, "pid": os.getpid()})
     record_calls(folder)
     if "E2E_FARGATE_PORT" in os.environ:
         _redirect_fargate()
@@ -53,7 +53,7 @@ def record_calls(folder: str) -> None:
         service = model.service_model.signing_name
         if service == "execute-api":
             call["api"] = os.environ["FREEHOLD_CONNECTIONS_URL"].split("/")[-2]
-        _write({"function": folder, "service": service, "operation": model.name, **call})
+        write_line({"function": folder, "service": service, "operation": model.name, **call})
 
     botocore.handlers.BUILTIN_HANDLERS.append(("before-parameter-build", record))
 
@@ -93,9 +93,9 @@ def _give_it_a_sandbox() -> None:
     bootstrap_aws.NoSandbox = LoopbackSandboxes
 
 
-def _write(line: dict[str, Any]) -> None:
+def write_line(line: dict[str, Any], file: str = "calls.jsonl") -> None:
     """A line is one write, so that workers do not mix theirs."""
-    descriptor = os.open(f"{_DIRECTORY}/calls.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(f"{_DIRECTORY}/{file}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
     finally:
