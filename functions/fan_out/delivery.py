@@ -13,7 +13,7 @@ from freehold.keys import SessionKey
 from freehold.services import followers
 from freehold.services.connections import end, forget
 from freehold.services.followers import MAX_ATTEMPTS, Listener
-from freehold.services.live import LAST, Frame, Tail
+from freehold.services.tail import LAST, Frame, Tail
 from functions.fan_out.previews import choose
 from functions.socket import frames
 from functions.socket.farewell import part

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from freehold.services.live import Frame
+from freehold.services.tail import Frame
 
 if TYPE_CHECKING:
     from freehold.services.followers import Listener

@@ -13,7 +13,7 @@ from functions.envelope import error_object
 
 if TYPE_CHECKING:
     from freehold.errors import ApiError
-    from freehold.services.live import Frame
+    from freehold.services.tail import Frame
 
 PONG = '{"type":"pong"}'
 MAX_MESSAGE = 100_000

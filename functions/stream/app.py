@@ -18,8 +18,8 @@ from freehold.ids import new_id
 from freehold.keys import SessionKey
 from freehold.ports import App
 from freehold.services.keys import Caller
-from freehold.services.live import Frame
 from freehold.services.rate_limits import Allowance, count_request
+from freehold.services.tail import Frame
 from freehold.services.threads import locate_thread
 from freehold.wire.lists import EventStream
 from functions.admission import admit, joined_headers, parse_query

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from freehold.domain.session import Head
 from freehold.keys import SessionKey
 from freehold.ports import App, Subscription
-from freehold.services.live import Fetched, Follower, Frame, Tail
+from freehold.services.live import Follower
+from freehold.services.tail import Fetched, Frame, Tail
 from freehold.toolset import JsonObject
 
 _READERS = 8

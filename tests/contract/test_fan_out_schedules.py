@@ -48,7 +48,9 @@ class Log:
         return replace(snapshot, heads=heads)
 
     def entries(self, *given, **bounds):
-        return self._log.entries(*given, **bounds)
+        found, more = self._log.entries(*given, **bounds)
+        known = [entry for entry in found if entry.first_seq <= self.end]
+        return known, more and known == found
 
 
 class Unreliable(Gateway):

@@ -12,8 +12,8 @@ from freehold.domain.entry import StoredEvent
 from freehold.errors import NotFound
 from freehold.ids import now
 from freehold.keys import SessionKey
-from freehold.services import live
-from freehold.services.live import Follower, Tail
+from freehold.services.live import Follower
+from freehold.services.tail import PAGE, Tail
 
 KEY = SessionKey("w", "s")
 
@@ -139,6 +139,56 @@ def test_a_follower_behind_the_window_reads_the_log_without_a_gap(log):
         got += follower.read() if taken is None else taken
     assert [frame.seq for frame in got] == list(range(4, 1501))
     assert follower.take() == []
+
+
+class Missed(Log):
+    """A log whose next `looks` miss event 3, which stands before and after: no query is one
+    snapshot of what is written meanwhile.
+    """
+
+    looks = 1
+
+    def _missing(self):
+        self.looks -= 1
+        return 3 if self.looks >= 0 else None
+
+    def scan(self, key, thread_id, *, beyond):
+        missing = self._missing()
+        yield from (e for e in super().scan(key, thread_id, beyond=beyond) if e.seq != missing)
+
+    def entries(self, key, thread_id, *, after, limit):
+        missing = self._missing()
+        found, more = super().entries(key, thread_id, after=after, limit=limit)
+        return [c for c in found if not c.sequenced or c.first_seq != missing], more
+
+
+@pytest.mark.parametrize("seen", [0, 2], ids=["on the way", "at once"])
+def test_a_commit_that_a_look_missed_is_sent_in_its_place(seen):
+    log = Missed()
+    for type_ in "abcde":
+        log.append(type_)
+    tail = tail_of(log, end=seen)
+    follower = follow(tail, cursor=seen)
+    refresh(tail)
+    assert [frame.seq for frame in follower.take()] == list(range(seen + 1, 6))
+    log.looks, read = 1, []
+    while page := tail.read(seen + len(read)):
+        read += page
+    assert [frame.seq for frame in read] == list(range(seen + 1, 6))
+
+
+def test_a_log_that_lacks_a_commit_is_an_error_unless_it_is_being_erased():
+    log = Missed()
+    log.looks = 1000
+    for type_ in "abcde":
+        log.append(type_)
+    tail = tail_of(log, end=2)
+    for look in (lambda: refresh(tail), lambda: tail.read(2)):
+        with pytest.raises(LookupError, match="hole"):
+            look()
+    log.dead = True
+    assert tail.read(2) == []
+    assert tail.fetch().deleted is not None
 
 
 def test_the_window_is_bounded_in_characters_too(log):
@@ -341,7 +391,7 @@ def test_a_client_far_behind_gets_no_preview_before_the_events_that_precede_it(l
     follower = follow(tail, wanted={"agent.message"})
     follower.offer(start("m"))
     kinds = [[f.type for f in follower.take()] for _ in range(3)]
-    assert kinds[0] == kinds[1] == ["a"] * live._PAGE
+    assert kinds[0] == kinds[1] == ["a"] * PAGE
     assert kinds[2] == ["a"] * 50 + ["span.model_request_start", "event_start"]
 
 
