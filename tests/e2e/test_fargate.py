@@ -48,6 +48,7 @@ UNUSED = {
         ("slots", "s3:GetObject"),
         ("workspaces", "s3:AbortMultipartUpload"),
         ("workspaces", "s3:GetObject"),
+        ("workspaces", "s3:ListBucket"),
         ("workspaces", "s3:PutObject"),
     },
     "NFS is no call of an API.": {
