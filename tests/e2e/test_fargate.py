@@ -44,12 +44,20 @@ UNUSED = {
         ("dispatch", "s3:ListBucket"),
         ("dispatch", "s3:PutObject"),
         ("run_tools", "s3:DeleteObject"),
+        ("run_turn", "s3:DeleteObject"),
         ("slots", "s3:DeleteObject"),
         ("slots", "s3:GetObject"),
         ("workspaces", "s3:AbortMultipartUpload"),
         ("workspaces", "s3:GetObject"),
         ("workspaces", "s3:ListBucket"),
         ("workspaces", "s3:PutObject"),
+    },
+    "`run_tools` meets a sandbox in rounds with calls of the web alone, and here it is up then.": {
+        ("run_tools", "ecs:DescribeTasks"),
+        ("run_tools", "ecs:RunTask"),
+        ("run_tools", "ecs:StopTask"),
+        ("run_tools", "ecs:TagResource"),
+        ("run_tools", "iam:PassRole"),
     },
     "NFS is no call of an API.": {
         ("workspaces", "elasticfilesystem:ClientMount"),
@@ -252,5 +260,9 @@ def test_what_sandboxes_are_allowed_is_used_or_has_its_reason(account, statement
         for action in listed(statement["Action"])
         if not action.startswith(("logs:", "xray:"))
         and (folder in {"slots", "dispatch", "workspaces"} or action.startswith(("ecs:", "iam:")))
-    } | {("run_tools", "s3:DeleteObject"), ("run_tools", "lambda:InvokeFunction")}
+    } | {
+        (folder, action)
+        for folder in ("run_tools", "run_turn")
+        for action in ("s3:DeleteObject", "lambda:InvokeFunction")
+    }
     assert sorted(added - used) == sorted(set().union(*UNUSED.values()))
