@@ -72,9 +72,19 @@ class Reader:
     """
 
     looks_a_second: Decimal = Decimal(4)
-    """Of a stream at the feed and at previews while something happens, none of them consistent."""
-    previews_a_second: Decimal = Decimal(4)
-    """Items of previews while the model speaks: written for anyone, read by each, sent to each."""
+    """Of a stream at the feed and at previews while something happens, none of them consistent: a
+    unit for both.
+    """
+    reads_of_a_doorbell: int = 2
+    """Of what a commit brought, consistent."""
+    key_seconds: Decimal = Decimal(10)
+    """How often a stream asks whether its key stands."""
+    lease_seconds: Decimal = Decimal(20)
+    """How often it says that it wants previews, by a transaction."""
+    wanted_seconds: Decimal = Decimal(2)
+    """How often `run_turn` asks while the model speaks, of streams and of sockets."""
+    preview_seconds: Decimal = Decimal("0.3")
+    """Of previews in an item: written for anyone, read by each, sent to each."""
     events_of_a_turn: Decimal = Decimal(10)
     commits_of_a_turn: Decimal = Decimal(5)
     reads_of_a_commit: int = 8
@@ -171,11 +181,15 @@ def stream(
     """One reader over SSE with previews for the whole hour: a function of its own."""
     hour, reader = hour or Hour(), reader or Reader()
     speaking = hour.model_seconds * hour.turns
-    looks = reader.looks_a_second * (3600 + speaking) / 2
+    commits = reader.commits_of_a_turn * hour.turns
+    looks = reader.looks_a_second * _HOUR + commits * reader.reads_of_a_doorbell
+    others = _HOUR / reader.key_seconds + speaking / reader.wanted_seconds * 2
     megabytes = functions.megabytes.get("stream", reader.stream_megabytes)
     return (
         CostLine(f"Lambda stream, {megabytes} MB", functions.seconds(table, megabytes, _HOUR)),
         CostLine("looks at feed and previews", table.cost("dynamodb.read_unit", looks)),
+        CostLine("looks at its key and who listens", table.cost("dynamodb.read_unit", others)),
+        CostLine("lease", table.cost("dynamodb.write_unit", _HOUR / reader.lease_seconds * 2)),
         _previews(table, speaking, reader),
     )
 
@@ -187,7 +201,7 @@ def socket(
     hour, reader = hour or Hour(), reader or Reader()
     speaking = hour.model_seconds * hour.turns
     commits = reader.commits_of_a_turn * hour.turns
-    previews = reader.previews_a_second * speaking
+    previews = speaking / reader.preview_seconds
     rings = commits + previews
     looks = commits * reader.reads_of_a_commit + previews * reader.reads_of_a_preview
     messages = reader.events_of_a_turn * hour.turns + previews
@@ -207,7 +221,7 @@ def socket(
 
 def _previews(table: PriceTable, speaking: Decimal, reader: Reader) -> CostLine:
     """An item of up to 1 KB each, put by itself. Their expiry is free."""
-    units = reader.previews_a_second * speaking
+    units = speaking / reader.preview_seconds
     return CostLine("preview items", table.cost("dynamodb.write_unit", units))
 
 

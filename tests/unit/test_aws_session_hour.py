@@ -7,8 +7,11 @@ from decimal import Decimal
 
 import pytest
 
+from freehold import listeners
+from freehold.adapters.table_feed import announcements, watch
 from freehold.aws_cost import Counts, Functions, Hour, PriceTable, Work, control_plane, total
-from freehold.aws_cost.session_hour import sandbox, shared_metrics, socket, stream
+from freehold.aws_cost.session_hour import Reader, sandbox, shared_metrics, socket, stream
+from freehold.settings import Settings
 
 TABLE = PriceTable.shipped()
 SIZES = Functions({"run_turn": 512, "run_tools": 1024, "api": 1024, "wake": 256}, "arm64")
@@ -95,6 +98,15 @@ def test_readers_pay_by_how_long_the_model_speaks():
     assert by_name(stream(TABLE, SIZES, silent))["preview items"] == 0
     assert total(stream(TABLE, SIZES)) > total(stream(TABLE, SIZES, silent)) > Decimal("0.012")
     assert total(socket(TABLE, SIZES)) > total(socket(TABLE, SIZES, silent))
+
+
+def test_a_reader_asks_at_the_pace_of_the_program():
+    reader = Reader()
+    assert float(reader.preview_seconds) == announcements.GATHER_SECONDS
+    assert float(reader.wanted_seconds) == announcements.LOOK_SECONDS
+    assert float(1 / reader.looks_a_second) == watch.BUSY_SECONDS
+    assert float(reader.lease_seconds) == listeners.RENEWAL.total_seconds()
+    assert float(reader.key_seconds) == Settings().ping_seconds
 
 
 def test_sandboxes_and_shared_metrics_have_their_prices():

@@ -18,7 +18,10 @@ from freehold.toolset import JsonObject
 
 _log = logging.getLogger("freehold.feed")
 
-GATHER_SECONDS = 0.25
+GATHER_SECONDS = 0.3
+"""Each piece is an item to write, to read and to send: at a quarter of a second a reader would cost
+more than it may (docs/benchmarks.md).
+"""
 LOOK_SECONDS = 2.0
 """How late who begins to follow is noticed."""
 _UNASKED_SECONDS = 10.0
