@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from functools import cache
 
 import pytest
 
+from bench.cold_start import run
 from freehold.settings_aws import (
     FUNCTIONS,
-    START,
     DispatchEnvironment,
     FanOutEnvironment,
     SlotsEnvironment,
@@ -81,27 +77,7 @@ def bytecode(tmp_path_factory):
 
 @cache
 def _run(statement, bytecode):
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(
-        [sys.executable, "-c", f"{statement}\n{REPORT}"],
-        env={
-            **environment,
-            **VARIABLES,
-            **SANDBOXES,
-            **START,
-            "PYTHONPYCACHEPREFIX": bytecode,
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return run(f"{statement}\n{REPORT}", {**VARIABLES, **SANDBOXES}, bytecode)
 
 
 @pytest.mark.parametrize("folder", sorted(set(FUNCTIONS) - {"run_turn", "stream"}))
