@@ -166,6 +166,17 @@ def test_a_round_with_a_call_of_the_web_goes_through_run_tools(account, client):
     assert account.workers("run_tools")
 
 
+def test_an_interrupt_ends_a_round_of_run_tools(account, client):
+    session = begin(client)
+    calls = [bash("touch round-of-run-tools; sleep 300"), NOWHERE]
+    client.beta.sessions.events.send(session.id, events=[script({"tools": calls})])
+    wait_for(lambda: list(account.directory.rglob("round-of-run-tools")), seconds=30)
+    client.beta.sessions.events.send(session.id, events=[{"type": "user.interrupt"}])
+    events = until_idle(client, session)
+    assert [is_error for _, is_error in results(events)] == [True, True]
+    assert said(events) == []
+
+
 def test_a_failed_request_is_made_again_after_the_wait_state(client):
     session = begin(client)
     events = ask(client, session, {"error": "overloaded", "times": 1, "say": "Better."})
