@@ -17,7 +17,7 @@ from freehold.testing.script import script
 from freehold.wire.lists import EventList
 from tests.servers import wait_for
 from tests.unit.stored_rows import Rows, audit, bench_on_disk, holding, kinds, said
-from tests.unit.test_compaction import TooLong, is_summary, ordered, rounds, small
+from tests.unit.test_compaction import TOO_LONG, is_summary, ordered, rounds, small
 
 SECRET = "a-secret-that-has-to-go"
 
@@ -184,7 +184,7 @@ class Full:
     def open(self, request):
         if self._is_full and not is_summary(request):
             self._is_full = False
-            return TooLong()
+            return TOO_LONG
         return self._inner.open(request)
 
 
