@@ -298,6 +298,7 @@ def admitted(server):
 
 
 @linux
+@pytest.mark.timeout(240)  # where a run waits for the next sweep
 def test_without_a_free_descriptor_the_server_waits_for_one_and_says_so_quietly(tmp_path):
     with night(tmp_path) as server, ExitStack() as held:
         pid = server.process.process.pid
@@ -309,16 +310,24 @@ def test_without_a_free_descriptor_the_server_waits_for_one_and_says_so_quietly(
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
         crowd = [held.enter_context(one) for one in connections(server, 8)]
         wait_for(lambda: "out of system resource" in log_of(server))
-        server.say(session, f"{MARKER} during")  # on a connection that is open already
-        # Who has no connection to the store yet cannot open one, and says so: asked again.
-        wait_for(
-            lambda: answered_texts(server, session) == [f"{MARKER} before", f"{MARKER} during"]
-        )
+        # On a connection that is open already. A thread without one to the store cannot open it,
+        # and says so.
+        text = {"type": "text", "text": f"{MARKER} during"}
+        body = {"events": [{"type": "user.message", "content": [text]}]}
+        place = f"/v1/sessions/{session}/events"
+        sent = server.request("POST", place, json=body)
+        assert sent.status_code in (200, 503), sent.text
 
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         for one in crowd:
             one.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         assert [one.recv(12) for one in crowd] == [b"HTTP/1.1 200"] * len(crowd)
+        if sent.status_code == 503:
+            server.post(place, body)
+        wait_for(
+            lambda: answered_texts(server, session) == [f"{MARKER} before", f"{MARKER} during"],
+            seconds=200,
+        )
     assert log_of(server).count("out of system resource") < 20
 
 
