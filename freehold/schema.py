@@ -11,13 +11,13 @@ both work side by side while a deployment is under way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from freehold import __version__, keys
 from freehold.errors import AmbiguousWrite, NewerStore, StaleRead, Unavailable
-from freehold.ports import Condition, Item, Records, Write
+from freehold.ports import Condition, Item, Records, Write, every_item
 
 VERSION = 2
 _ATTEMPTS = 20
@@ -94,18 +94,10 @@ def _list_workspaces(records: Records) -> None:
     """1 to 2. Workspaces were found by their name alone, so nobody could say which there are: each
     gets a row, from the keys that were made of it.
     """
-    for key in _every(records, keys.API_KEYS):
+    for _, key in every_item(records, keys.API_KEYS):
         workspace_id, name = key["workspace_id"], key["workspace"]
         row: Item = {"workspace_id": workspace_id, "workspace": name}
         records.write([Write(keys.workspace_row(str(workspace_id)), put=row)])
-
-
-def _every(records: Records, partition: str) -> Iterator[Item]:
-    more, after = True, ""
-    while more:
-        page = records.query(partition, after=after)
-        yield from (item for _, item in page.items)
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
 
 
 STEPS: Mapping[int, Step] = {1: _list_workspaces}

@@ -29,6 +29,7 @@ from freehold.ports.store import (
     Secrets,
     Value,
     Write,
+    every_item,
     known,
 )
 from freehold.ports.web import Web, WebCall
@@ -65,5 +66,6 @@ __all__ = [
     "Web",
     "WebCall",
     "Write",
+    "every_item",
     "known",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -104,6 +104,15 @@ class Records(Protocol):
 
         `prefix` is a kind, or begins with a kind and its slash. Raises ValueError for an empty one.
         """
+
+
+def every_item(records: Records, partition: str, *, prefix: str = "") -> Iterator[tuple[Key, Item]]:
+    """Those of a partition in sort-key order, read page by page as they are asked for."""
+    more, after = True, ""
+    while more:
+        page = records.query(partition, prefix=prefix, after=after)
+        more, after = page.more, page.items[-1][0].sk if page.items else ""
+        yield from page.items
 
 
 class Blobs(Protocol):

@@ -18,7 +18,7 @@ from freehold.errors import (
     StaleRead,
     Unavailable,
 )
-from freehold.ports import Condition, Write
+from freehold.ports import Condition, Write, every_item
 from freehold.services.followers import (
     caller_item,
     caller_of_item,
@@ -133,14 +133,9 @@ def end(app: App, listener: Listener) -> None:
 # ---------------------------------------------------------------- rows
 def _followed(app: App, connection_id: str) -> Iterator[tuple[str, Any]]:
     """Topics, with the connection's own rows of them."""
-    after, more = "", True
-    while more:
-        page = app.records.query(
-            keys.connection(connection_id).pk, after=after, prefix=keys.CONNECTION_FEEDS
-        )
-        for key, item in page.items:
-            yield key.sk.removeprefix(keys.CONNECTION_FEEDS), item
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
+    partition = keys.connection(connection_id).pk
+    for key, item in every_item(app.records, partition, prefix=keys.CONNECTION_FEEDS):
+        yield key.sk.removeprefix(keys.CONNECTION_FEEDS), item
 
 
 def _drop(app: App, connection_id: str, topics: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from freehold.domain.entry import ERASED
 from freehold.domain.erasure import erased_event, erased_private
 from freehold.engine.commit import Transaction, perform
 from freehold.errors import InvalidRequest, NotFound
-from freehold.ports import Condition, Write
+from freehold.ports import Condition, Write, every_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -201,7 +201,8 @@ def _names(key: SessionKey, body: JsonObject) -> list[str]:
 def _sightings(app: App, key: SessionKey, thread_id: str, event_id: str) -> Iterator[_Sighting]:
     """Oldest first: copies stand behind what they are of."""
     blobs, event = Bodies(app.blobs), None
-    for place, item in _items(app, key.feed(thread_id)):
+    feed: Iterator[tuple[Key, Any]] = every_item(app.records, key.feed(thread_id))
+    for place, item in feed:
         events = (blobs.resolve(key, event)[0] for event in json.loads(item["events"]))
         found = {n: body for n, body in enumerate(events) if body.get("id") == event_id}
         event = next(iter(found.values()), event)
@@ -220,22 +221,14 @@ def _answers(app: App, key: SessionKey, event_id: str) -> tuple[list[Write], lis
     gone. And their blobs.
     """
     found, blobs = [], []
-    for place, item in _items(app, key.partition, prefix="answer/"):
+    kept: Iterator[tuple[Key, Any]] = every_item(app.records, key.partition, prefix="answer/")
+    for place, item in kept:
         name = item["blob"]
         body = item["doc"] if name is None else app.blobs.get(name)
         if event_id.encode() in body:
             found.append(Write(place, delete=True))
             blobs += [name] if name else []
     return found, blobs
-
-
-def _items(app: App, partition: str, prefix: str = "") -> Iterator[tuple[Key, Any]]:
-    """All of them, page by page."""
-    more, after = True, ""
-    while more:
-        page = app.records.query(partition, prefix=prefix, after=after)
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
-        yield from page.items
 
 
 def _recorded(entry: Entry) -> int:

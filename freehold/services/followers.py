@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold import keys, listeners
 from freehold.errors import StaleRead, Unavailable
-from freehold.ports import Condition, Write
+from freehold.ports import Condition, Write, every_item
 from freehold.services.keys import Caller
 
 if TYPE_CHECKING:
@@ -105,12 +105,8 @@ class Listener:
 
 def followers(app: App, topic: str) -> list[Listener]:
     """The connections that follow a feed and have not expired."""
-    found: list[Listener] = []
-    after, more = "", True
-    while more:
-        page = app.records.query(keys.listeners(topic), after=after, prefix=keys.SOCKETS)
-        found += [Listener.from_item(topic, key, item) for key, item in page.items]
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
+    rows = every_item(app.records, keys.listeners(topic), prefix=keys.SOCKETS)
+    found = [Listener.from_item(topic, key, item) for key, item in rows]
     now = app.clock().timestamp()
     return [listener for listener in found if listener.expires_at > now]
 

@@ -17,7 +17,7 @@ from freehold.errors import (
     Unavailable,
 )
 from freehold.ids import is_id, new_id, now, timestamp
-from freehold.ports import Condition, Write
+from freehold.ports import Condition, Write, every_item
 
 if TYPE_CHECKING:
     from freehold.ports import App, Item, Records
@@ -95,13 +95,7 @@ def _key_writes(secret: str, workspace: str, workspace_id: str, kind: Kind) -> l
 
 def list_keys(records: Records) -> list[StoredKey]:
     """Every key of the installation, oldest first, revoked ones among them."""
-    found: list[StoredKey] = []
-    more, after = True, ""
-    while more:
-        page = records.query(keys.API_KEYS, after=after)
-        found += [_stored(item) for _, item in page.items]
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
-    return found
+    return [_stored(item) for _, item in every_item(records, keys.API_KEYS)]
 
 
 def revoke_key(records: Records, key_id: str) -> StoredKey:
@@ -154,13 +148,8 @@ def _workspace_rows(records: Records, name: str) -> tuple[str, list[Write]]:
 
 def list_workspaces(records: Records) -> list[str]:
     """The ids of all workspaces; the default one is always there, whoever has a key of it."""
-    found = {DEFAULT_WORKSPACE_ID}
-    more, after = True, ""
-    while more:
-        page = records.query(keys.WORKSPACES, after=after)
-        found |= {key.sk for key, _ in page.items}
-        more, after = page.more, page.items[-1][0].sk if page.items else ""
-    return sorted(found)
+    made = {key.sk for key, _ in every_item(records, keys.WORKSPACES)}
+    return sorted({DEFAULT_WORKSPACE_ID, *made})
 
 
 def first_key(app: App) -> str | None:

@@ -18,7 +18,7 @@ from freehold.adapters.fargate_sandbox.slot import Place, Slot, read_slot
 from freehold.errors import StaleRead
 from freehold.ids import new_id, timestamp
 from freehold.keys import SessionKey
-from freehold.ports import Condition, Records, Write, known
+from freehold.ports import Condition, Records, Write, every_item, known
 
 MAX_SLOTS = 4_000
 """Of a file system: two access points each, and EFS allows 10,000."""
@@ -80,13 +80,7 @@ class Slots:
 
     def all(self) -> dict[str, Slot]:
         """Every slot, by its id."""
-        found: dict[str, Slot] = {}
-        after, more = "", True
-        while more:
-            page = self._records.query(keys.SLOTS, after=after)
-            found.update((key.sk, read_slot(item)) for key, item in page.items)
-            more, after = page.more, page.items[-1][0].sk if page.items else ""
-        return found
+        return {key.sk: read_slot(item) for key, item in every_item(self._records, keys.SLOTS)}
 
     def has_session(self, session: SessionKey) -> bool:
         """Whether there is any such session, deleted or not."""
