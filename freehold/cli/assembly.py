@@ -51,9 +51,7 @@ class Assembly:
     def resources(self, kind: str) -> Iterator[Mapping[str, Any]]:
         """Properties of every resource of a type."""
         for template in self.stacks.values():
-            for resource in template.get("Resources", {}).values():
-                if resource["Type"] == kind:
-                    yield resource.get("Properties", {})
+            yield from _resources(template, kind)
 
     def reserved_concurrency(self) -> int:
         """Of all functions together."""
@@ -66,8 +64,11 @@ class Assembly:
 
 def reserved_concurrency(template: Mapping[str, Any]) -> int:
     """Of all functions of a stack together."""
-    return sum(
-        int(resource.get("Properties", {}).get("ReservedConcurrentExecutions", 0))
-        for resource in template.get("Resources", {}).values()
-        if resource["Type"] == "AWS::Lambda::Function"
-    )
+    functions = _resources(template, "AWS::Lambda::Function")
+    return sum(int(f.get("ReservedConcurrentExecutions", 0)) for f in functions)
+
+
+def _resources(template: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    for resource in template.get("Resources", {}).values():
+        if resource["Type"] == kind:
+            yield resource.get("Properties", {})
